@@ -1,0 +1,1 @@
+"""Engines run the stages of a recipe: store, workers, resume, accounting, progress."""

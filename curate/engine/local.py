@@ -1,0 +1,374 @@
+"""The local engine: runs a recipe on this machine, in worker processes, resuming what was begun."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import pyarrow as pa
+
+from curate.account import Account
+from curate.engine.parts import Job, apply_global, make_part, start_worker, write_part
+from curate.engine.progress import PlainReporter, Reporter, default_reporter
+from curate.engine.run import Run, RunLog
+from curate.engine.store import (
+    Artefact,
+    Part,
+    Store,
+    folder_checksums,
+    make_key,
+    side_from_parts,
+)
+from curate.engine.usage import PeakMemory
+from curate.errors import CurateError
+from curate.recipe import Node, Recipe, Reference
+from curate.shards import (
+    Manifest,
+    Shards,
+    Side,
+    open_shard,
+    write_bytes,
+    write_manifest,
+    write_shard,
+)
+from curate.stage import DROPPED, Build, Built, Global, Inputs, Map, Source, Unit
+
+BATCH_ROWS = 8192
+T = TypeVar("T", np.ndarray, pa.Table)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a run would do with one stage."""
+
+    name: str
+    stage: str
+    artefact: str
+    reused: bool
+    parts_done: int = 0
+    parts: int | None = None
+    """How many parts its input has; None where that is known only when it runs."""
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run(
+    recipe: Recipe,
+    output: Path,
+    *,
+    workers: int | None = None,
+    batch: int = BATCH_ROWS,
+    wait: bool = True,
+    reporter: Reporter | None = None,
+) -> Run:
+    """Run every stage that has no finished artefact, and return the run.
+
+    :param output: the folder that holds the store and the runs; made if missing.
+    :param workers: worker processes; by default one per core. 1 works in this process.
+    :param batch: records held in memory at a time per worker.
+    :param wait: wait for another run that computes the same artefact, rather than stop.
+    :raises BusyError: if another run holds an artefact and `wait` is false.
+    """
+    store = Store(output / "store")
+    store.sweep()
+    engine = _Engine(recipe, store, workers or cores(), batch, wait, reporter or default_reporter())
+    return engine.run(output)
+
+
+def plan(recipe: Recipe, output: Path) -> list[Step]:
+    """Say what a run would do; reads the store, runs nothing."""
+    store = Store(output / "store")
+    engine = _Engine(recipe, store, 1, BATCH_ROWS, False, PlainReporter())
+    return [engine.plan(node) for node in recipe.nodes.values()]
+
+
+@dataclass
+class _Engine:
+    recipe: Recipe
+    store: Store
+    workers: int
+    batch: int
+    wait: bool
+    reporter: Reporter
+    keys: dict[str, str] = field(default_factory=dict)
+    done: dict[str, Artefact] = field(default_factory=dict)
+    units: dict[str, list[Unit]] = field(default_factory=dict)
+    pool: ProcessPoolExecutor | None = None
+
+    # -- the whole recipe ----------------------------------------------------------------
+
+    def run(self, output: Path) -> Run:
+        with RunLog(output, self.recipe) as log, self.reporter.live(), self._pool_closed():
+            for node in self.recipe.nodes.values():
+                self._run_stage(node, log)
+        return Run(log.folder, self.recipe, dict(self.done))
+
+    def _run_stage(self, node: Node, log: RunLog) -> None:
+        name = self._artefact_name(node)
+        artefact = self.store.find(name)
+        started = time.monotonic()
+        reused = artefact is not None
+        if artefact is None:
+            self.reporter.start(node.name, node.stage.help())
+            with self.store.lock(name, self.wait, self.reporter.say):
+                artefact = self.store.find(name)  # another run may have made it while we waited
+                reused = artefact is not None
+                artefact = artefact or self._make(node, name)
+        seconds = time.monotonic() - started
+        self.done[node.name] = artefact
+        self.reporter.finish(node.name, artefact.account, seconds, reused)
+        log.finished(node, artefact, seconds, reused)
+
+    def plan(self, node: Node) -> Step:
+        name = self._artefact_name(node)
+        artefact = self.store.find(name)
+        if artefact is not None:
+            self.done[node.name] = artefact
+            return Step(node.name, node.stage.name, name, reused=True)
+        if any(r.stage is not None and r.stage not in self.done for r in node.main):
+            return Step(node.name, node.stage.name, name, reused=False)
+        names = [part for part, _ in self._part_names(node, name)]
+        ready = sum(self.store.part_folder(part).exists() for part in names)
+        parts = None if isinstance(node.stage, Build) else len(names)
+        return Step(node.name, node.stage.name, name, False, ready, parts)
+
+    # -- keys ----------------------------------------------------------------------------
+
+    def _artefact_name(self, node: Node) -> str:
+        material: dict[str, Any] = node.stage.material()
+        material["inputs"] = [self._reference_key(r) for r in node.main]
+        material["refs"] = {
+            name: [self._reference_key(r) for r in references]
+            for name, references in node.refs.items()
+        }
+        if node.kind == "metrics":  # its tables name the models as the recipe does
+            material["names"] = {name: [str(r) for r in rs] for name, rs in node.refs.items()}
+        if isinstance(node.stage, Source):
+            self.units[node.name] = node.stage.units()
+            material["units"] = [[u.name, u.fingerprint] for u in self.units[node.name]]
+        self.keys[node.name] = make_key(material)
+        return f"{node.stage.name}-{self.keys[node.name]}"
+
+    def _reference_key(self, reference: Reference) -> str:
+        if reference.path is not None:
+            return make_key(folder_checksums(reference.path))
+        assert reference.stage is not None
+        return f"{self.keys[reference.stage]}.{reference.side}"
+
+    # -- inputs --------------------------------------------------------------------------
+
+    def _shards(self, references: Iterable[Reference]) -> Shards:
+        sides = [self.done[r.stage].shards(r.side) for r in references if r.stage is not None]
+        joined = sides[0]
+        for side in sides[1:]:
+            joined = joined + side
+        return joined
+
+    def _inputs(self, node: Node) -> Inputs:
+        records, models = {}, {}
+        for name, ref in node.stage.refs().items():
+            references = node.refs[name]
+            if ref.kind in ("pairs", "passages"):
+                if references:
+                    records[name] = self._shards(references)
+            else:
+                models[name] = [(str(r), self._folder(r)) for r in references]
+        return Inputs(self._shards(node.main), records, models)
+
+    def _folder(self, reference: Reference) -> Path:
+        if reference.path is not None:
+            return reference.path
+        assert reference.stage is not None
+        return self.done[reference.stage].folder
+
+    # -- one stage -----------------------------------------------------------------------
+
+    def _make(self, node: Node, name: str) -> Artefact:
+        started = time.monotonic()
+        context = LocalContext(self.store.work_folder(name), self.workers, self.reporter)
+        target = self.store.artefact_folder(name)
+        with PeakMemory() as memory, self.store.new_folder(target) as folder:
+            if isinstance(node.stage, Build):
+                sides, account = self._build(node, node.stage, folder, context)
+            else:
+                parts = self._make_parts(node, name, context)
+                sides = self._sides(node, parts, target)
+                account = sum((part.account for part in parts), Account())
+            account.check(name)
+            info = {
+                "stage": node.stage.name,
+                "version": node.stage.version,
+                "settings": node.stage.row_settings(),
+                "key": self.keys[node.name],
+                "kind": node.kind,
+                "inputs": {
+                    "from": [str(r) for r in node.main],
+                    **{field_name: [str(r) for r in rs] for field_name, rs in node.refs.items()},
+                },
+                "account": account.to_dict(),
+                "notes": context.notes,
+                "seconds": round(time.monotonic() - started, 3),
+                "peak_bytes": memory.bytes,
+            }
+            write_manifest(folder, Manifest(sides, info))
+        self.store.forget_work(name)
+        found = self.store.find(name)
+        assert found is not None
+        return found
+
+    def _sides(self, node: Node, parts: list[Part], target: Path) -> dict[str, Side]:
+        kinds = {**node.kinds, DROPPED: node.kind}
+        return {side: side_from_parts(parts, side, kind, target) for side, kind in kinds.items()}
+
+    def _build(
+        self, node: Node, stage: Build, folder: Path, context: LocalContext
+    ) -> tuple[dict[str, Side], Account]:
+        built: Built = stage.build(self._inputs(node), folder, context)
+        outputs = {side: listed.rows for side, listed in built.sides.items()}
+        context.note(files=folder_checksums(folder) if not built.sides else {})
+        return built.sides, Account(built.inputs, built.kept, built.dropped, outputs)
+
+    def _part_names(self, node: Node, name: str) -> list[tuple[str, Any]]:
+        """Return the name of each part and what it is made of.
+
+        A part of a source or map is named by its own content, so that it is found again when other
+        units or shards are added; a part of a global stage by the artefact, whose input it depends on.
+        """
+        stage, material = node.stage, node.stage.material()
+        if isinstance(stage, Source):
+            return [
+                (f"{stage.name}-{make_key([material, u.name, u.fingerprint])}", u)
+                for u in self.units[node.name]
+            ]
+        if isinstance(stage, Build):
+            return []
+        shards = self._shards(node.main)
+        if isinstance(stage, Map):
+            return [
+                (f"{stage.name}-{make_key([material, info.checksum])}", (path, info))
+                for path, info in shards.files
+            ]
+        return [(f"{name}-{index:06d}", index) for index in range(shards.count)]
+
+    def _make_parts(self, node: Node, name: str, context: LocalContext) -> list[Part]:
+        names = self._part_names(node, name)
+        found = {part: self.store.find_part(part) for part, _ in names}
+        missing = {part: what for part, what in names if found[part] is None}
+        stage = node.stage
+        if isinstance(stage, Global):
+            if missing:
+                self._run_global(node, stage, missing, context)
+        else:
+            assert isinstance(stage, Map | Source)
+            jobs = [self._job(node, stage, part, what) for part, what in missing.items()]
+            self._run_jobs(jobs, len(names))
+        return [found[part] or Part.read(self.store.part_folder(part)) for part, _ in names]
+
+    def _job(self, node: Node, stage: Map | Source, part: str, what: Any) -> Job:
+        kinds = dict(node.kinds)
+        if isinstance(stage, Source):
+            return Job(self.store.root, part, stage, kinds, self.batch, unit=what)
+        return Job(self.store.root, part, stage, kinds, self.batch, shard=what)
+
+    def _run_jobs(self, jobs: list[Job], total: int) -> None:
+        done = total - len(jobs)
+        self.reporter.advance(done, total, "parts")
+        for _ in self._each(make_part, jobs):
+            done += 1
+            self.reporter.advance(done, total, "parts")
+
+    def _run_global(
+        self, node: Node, stage: Global, missing: dict[str, int], context: LocalContext
+    ) -> None:
+        inputs = self._inputs(node)
+        fitted = stage.fit(inputs, context)
+        rows = [info.rows for _, info in inputs.main.files]
+        starts = np.concatenate([[0], np.cumsum(rows)]).tolist()
+        for part, index in missing.items():
+            table = open_shard(inputs.main.files[index][0])
+            outcomes = apply_global(stage, table, starts[index], fitted, self.batch)
+            write_part(self.store, part, dict(node.kinds), outcomes)
+            self.reporter.advance(starts[index + 1], starts[-1], "rows")
+
+    # -- workers -------------------------------------------------------------------------
+
+    def _each(self, function: Callable[[Job], int], jobs: list[Job]) -> Iterator[int]:
+        """Apply a function to jobs in any order, in workers if there are several."""
+        if self.workers == 1 or len(jobs) <= 1:
+            yield from map(function, jobs)
+            return
+        if self.pool is None:
+            self.pool = ProcessPoolExecutor(
+                self.workers, multiprocessing.get_context("spawn"), initializer=start_worker
+            )
+        futures: list[Future[int]] = [self.pool.submit(function, job) for job in jobs]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BrokenProcessPool:
+            raise CurateError(
+                "a worker process was killed, most often for want of memory; use fewer --workers "
+                "or a smaller --batch, then run again: finished parts are kept"
+            ) from None
+        finally:
+            for future in futures:
+                future.cancel()
+
+    @contextmanager
+    def _pool_closed(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            if self.pool is not None:
+                self.pool.shutdown(cancel_futures=True)
+
+
+class LocalContext:
+    """What this engine lends to global and build stages; see `curate.stage.Context`."""
+
+    def __init__(self, folder: Path, threads: int, reporter: Reporter) -> None:
+        self.folder = folder
+        self.threads = threads
+        self._reporter = reporter
+        self._notes_file = folder / "notes.json"
+        self.notes: dict[str, Any] = {}
+        if self._notes_file.exists():
+            self.notes = json.loads(self._notes_file.read_bytes())
+
+    def memo(self, name: str, compute: Callable[[], T]) -> T:
+        """Return what an earlier run stored under `name`, or compute and store it."""
+        array, table = self.folder / f"{name}.npy", self.folder / f"{name}.arrow"
+        if array.exists():
+            return cast(T, np.load(array, mmap_mode="r"))
+        if table.exists():
+            return cast(T, open_shard(table))
+        value = compute()
+        if isinstance(value, np.ndarray):
+            temporary = array.with_suffix(".tmp.npy")
+            np.save(temporary, value)
+            temporary.rename(array)
+        else:
+            write_shard(self.folder, table.name, value)
+        return value
+
+    def progress(self, done: int, total: int, unit: str = "rows") -> None:
+        """Pass it on to whoever watches."""
+        self._reporter.advance(done, total, unit)
+
+    def note(self, **facts: Any) -> None:
+        """Remember facts; they survive a kill."""
+        self.notes.update(facts)
+        write_bytes(self._notes_file, json.dumps(self.notes).encode())

@@ -1,0 +1,167 @@
+"""One part: the result of a stage on one shard, one unit or one batch range, written to the store.
+
+The functions here run in worker processes. A part is written to a temporary folder, batch by batch,
+and appears in the store by one rename, so a kill leaves it either whole or absent.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from multiprocessing import parent_process
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from curate.account import Account
+from curate.engine.store import Part, Store
+from curate.schema import SCHEMAS, Kind, Passage, Record, drop_schema, to_table
+from curate.shards import ShardInfo, ShardWriter, open_shard
+from curate.stage import DROPPED, MAIN, Drop, Global, Map, Outcome, Source, Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """All that a worker needs to make one part."""
+
+    store: Path
+    part: str
+    stage: Map | Source
+    kinds: dict[str, Kind]
+    batch: int
+    unit: Unit | None = None
+    shard: tuple[str, ShardInfo] | None = None
+
+
+def make_part(job: Job) -> int:
+    """Make one part in a worker and return the number of its inputs."""
+    store = Store(job.store)
+    if isinstance(job.stage, Source):
+        assert job.unit is not None
+        outcomes = _harvest(job.stage, job.unit, job.kinds[MAIN], job.batch)
+    else:
+        assert job.shard is not None
+        outcomes = _map(job.stage, open_shard(*job.shard), job.batch)
+    return write_part(store, job.part, job.kinds, outcomes).account.inputs
+
+
+def apply_global(
+    stage: Global, table: pa.Table, start: int, fitted: Any, batch: int
+) -> Iterator[tuple[int, Outcome]]:
+    """Apply a fitted global stage to one shard, batch by batch."""
+    for offset in range(0, len(table), batch):
+        rows = table.slice(offset, batch)
+        yield len(rows), stage.apply(rows, start + offset, fitted)
+
+
+def write_part(
+    store: Store, name: str, kinds: dict[str, Kind], outcomes: Iterator[tuple[int, Outcome]]
+) -> Part:
+    """Write the outcomes of some inputs as the part `name`.
+
+    :param outcomes: the number of inputs, and what became of them, batch by batch.
+    :raises AccountingError: if an input got lost.
+    """
+    account = Account()
+    target = store.part_folder(name)
+    with store.new_folder(target) as folder, ExitStack() as stack:
+        writers = {
+            side: stack.enter_context(ShardWriter(folder, f"{side}.arrow", SCHEMAS[kind]))
+            for side, kind in kinds.items()
+        }
+        drops = ShardWriter(folder, f"{DROPPED}.arrow", drop_schema(kinds[MAIN]))
+        writers[DROPPED] = stack.enter_context(drops)
+        for inputs, outcome in outcomes:
+            _count(account, inputs, outcome)
+            account.check(f"{name}: after {account.inputs} inputs")
+            writers[MAIN].write(outcome.kept)
+            writers[DROPPED].write(outcome.dropped)
+            for side, table in outcome.sides.items():
+                writers[side].write(table)
+        stack.close()
+        sides = {side: writer.info for side, writer in writers.items() if writer.info}
+        part = Part(target, sides, account)
+        part.write(folder)
+    return part
+
+
+def _count(account: Account, inputs: int, outcome: Outcome) -> None:
+    account.inputs += inputs
+    account.kept += outcome.kept_inputs
+    account.count_drops(outcome.dropped)
+    account.count_outputs(MAIN, outcome.kept)
+    for side, table in outcome.sides.items():
+        account.count_outputs(side, table)
+
+
+def _map(stage: Map, table: pa.Table, batch: int) -> Iterator[tuple[int, Outcome]]:
+    for start in range(0, len(table), batch):
+        rows = table.slice(start, batch)
+        yield len(rows), stage.map(rows)
+
+
+def _harvest(stage: Source, unit: Unit, main: Kind, batch: int) -> Iterator[tuple[int, Outcome]]:
+    records: list[Record] = []
+    drops: list[Drop] = []
+    kept = 0
+    for found in stage.harvest(unit):
+        if isinstance(found, Drop):
+            drops.append(found)
+        else:
+            records.extend(found)
+            kept += 1
+        if len(records) + len(drops) >= batch:
+            yield kept + len(drops), _outcome(stage, main, records, drops, kept)
+            records, drops, kept = [], [], 0
+    yield kept + len(drops), _outcome(stage, main, records, drops, kept)
+
+
+def _outcome(
+    stage: Source, main: Kind, records: list[Record], drops: list[Drop], kept: int
+) -> Outcome:
+    by_kind: dict[Kind, list[Record]] = {"pairs": [], "passages": []}
+    for record in records:
+        by_kind["passages" if isinstance(record, Passage) else "pairs"].append(record)
+    sides = {
+        side: to_table(by_kind[kind], kind)
+        for side, kind in stage.gives(None).items()
+        if side != MAIN
+    }
+    return Outcome(to_table(by_kind[main], main), drop_table(drops, main), kept, sides)
+
+
+def drop_table(drops: list[Drop], kind: Kind) -> pa.Table:
+    """Turn the drops of a source into a table with the drop schema of `kind`."""
+    schema = drop_schema(kind)
+    text_column = "query" if kind == "pairs" else "text"
+    known = {
+        "source": [drop.source for drop in drops],
+        "url": [drop.url for drop in drops],
+        text_column: [drop.text for drop in drops],
+        "drop_reason": [drop.reason for drop in drops],
+        "drop_detail": [drop.detail for drop in drops],
+    }
+    columns = [
+        pa.array(known[f.name], f.type) if f.name in known else pa.nulls(len(drops), f.type)
+        for f in schema
+    ]
+    return pa.table(columns, schema=schema)
+
+
+def start_worker() -> None:
+    """Prepare a worker process: it ends when its parent does, however the parent ends."""
+    parent = parent_process()
+    assert parent is not None
+    threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+    gc.freeze()
+
+
+def _end_with(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)

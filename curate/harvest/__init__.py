@@ -1,0 +1,1 @@
+"""Sources: outside inputs read into pairs and passages, one module per source."""

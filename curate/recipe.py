@@ -1,0 +1,403 @@
+"""A recipe: parameters and named stages, from YAML or from Python, checked as a whole.
+
+    params: {k: 2}
+    stages:
+      code:   {harvest.python: {}}
+      clean:  {filter.rules: {min_query_chars: 10}}
+      parts:  {split: {held_out: 0.02}}
+      noisy:  {train.contrastive: {loss: infonce}}
+      trusted: {filter.consistency: {from: parts, encoder: noisy, k: "${k}"}}
+
+Names are inputs: a stage takes the one above it unless `from` or a field names others; `parts.held_out`
+names another side than the main one. Everything that can be known to be wrong is reported before
+anything runs, a line for each problem, with the line of the file, the stage and the field.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from pydantic import ValidationError
+
+from curate.errors import RecipeError
+from curate.registry import registry
+from curate.schema import Kind
+from curate.stage import MAIN, Ref, Source, Stage
+
+if TYPE_CHECKING:
+    from curate.engine.run import Run
+
+_PARAM = re.compile(r"\$\{([^}]*)\}")
+_Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One input of a stage: another stage's side, or a folder outside the recipe."""
+
+    stage: str | None
+    side: str = MAIN
+    path: Path | None = None
+
+    def __str__(self) -> str:
+        if self.path is not None:
+            return str(self.path)
+        return f"{self.stage}" if self.side == MAIN else f"{self.stage}.{self.side}"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A stage with its inputs resolved."""
+
+    name: str
+    stage: Stage
+    main: list[Reference]
+    refs: dict[str, list[Reference]]
+    kinds: dict[str, Kind]
+    """The kinds of its sides."""
+
+    @property
+    def kind(self) -> Kind:
+        return self.kinds[MAIN]
+
+
+@dataclass(slots=True)
+class Problems:
+    """Collects what is wrong with a recipe, so that all of it is reported at once."""
+
+    file: str
+    lines: Mapping[_Path, int] = field(default_factory=dict)
+    found: list[str] = field(default_factory=list)
+
+    def add(self, path: _Path, message: str) -> None:
+        """Add a problem at `path` of the document: ("stages", "clean", "filter.rules", "k")."""
+        while path and path not in self.lines:
+            path = path[:-1]
+        line = f":{self.lines[path]}" if path in self.lines else ""
+        self.found.append(f"{self.file}{line}: {message}")
+
+    def stop(self) -> None:
+        """:raises RecipeError: if anything was added."""
+        if self.found:
+            raise RecipeError("\n".join(self.found))
+
+
+class Recipe:
+    """Named stages in order, each checked against the ones above it."""
+
+    def __init__(
+        self,
+        stages: Mapping[str, Stage],
+        name: str = "recipe",
+        params: Mapping[str, Any] | None = None,
+        *,
+        _problems: Problems | None = None,
+    ) -> None:
+        """:raises RecipeError: listing every problem."""
+        self.name = name
+        self.params = dict(params or {})
+        self.nodes: dict[str, Node] = {}
+        problems = _problems or Problems(name)
+        for stage_name, stage in stages.items():
+            _check_name(stage_name, problems)
+            self.nodes[stage_name] = _Wiring(self.nodes, stage_name, stage, problems).node()
+        problems.stop()
+
+    @classmethod
+    def load(cls, path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
+        """Read a recipe file.
+
+        :param overrides: settings of the form `params.k=5` or `STAGE.FIELD=VALUE`, values in YAML.
+        :raises RecipeError: listing every problem with its line.
+        """
+        path = Path(path)
+        try:
+            text = path.read_text("utf-8")
+        except OSError as error:
+            raise RecipeError(f"{path}: cannot read the recipe: {error.strerror}") from None
+        return cls.parse(text, path.stem, overrides, file=str(path))
+
+    @classmethod
+    def parse(
+        cls, text: str, name: str = "recipe", overrides: Iterable[str] = (), file: str | None = None
+    ) -> Recipe:
+        """Read a recipe from YAML text; see `load`."""
+        document, lines = _parse_yaml(text, file or name)
+        problems = Problems(file or name, lines)
+        for key in document:
+            if key not in ("params", "stages"):
+                problems.add((key,), f"unknown section {key!r}: a recipe has params and stages")
+        for override in overrides:
+            _override(document, override)
+        params = document.get("params") or {}
+        entries = document.get("stages")
+        if not isinstance(params, dict) or not isinstance(entries, dict) or not entries:
+            problems.add(("stages",), "a recipe needs `stages`: a mapping of names to stages")
+            problems.stop()
+        stages = {}
+        for stage_name, entry in (entries or {}).items():
+            stage = _build_stage(str(stage_name), entry, params, problems)
+            if stage is not None:
+                stages[str(stage_name)] = stage
+        if len(stages) < len(entries or {}):  # wiring would only repeat what is already reported
+            problems.stop()
+        return cls(stages, name, params, _problems=problems)
+
+    def run(self, output: str | Path = "output", **options: Any) -> Run:
+        """Run the recipe on this machine; see `curate.engine.local.run` for the options."""
+        from curate.engine.local import run
+
+        return run(self, Path(output), **options)
+
+    def __repr__(self) -> str:
+        stages = ", ".join(f"{n}: {node.stage.name}" for n, node in self.nodes.items())
+        return f"Recipe({self.name!r}, {stages})"
+
+
+# -- YAML ------------------------------------------------------------------------------------
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with the booleans of version 1.2: `on` and `no` are words, not true and false."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [rule for rule in rules if rule[0] != "tag:yaml.org,2002:bool"]
+    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+
+
+def _parse_yaml(text: str, file: str) -> tuple[dict[str, Any], dict[_Path, int]]:
+    loader = _Loader(text)
+    try:
+        root = loader.get_single_node()
+        document = loader.construct_document(root) if root is not None else {}
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error)
+        raise RecipeError(f"{file}{line}: not valid YAML: {problem}") from None
+    finally:
+        loader.dispose()
+    if not isinstance(document, dict):
+        raise RecipeError(f"{file}: a recipe is a mapping with `params` and `stages`")
+    lines: dict[_Path, int] = {}
+    if root is not None:
+        _collect_lines(root, (), lines, file)
+    return document, lines
+
+
+def _collect_lines(node: yaml.Node, path: _Path, lines: dict[_Path, int], file: str) -> None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            here = (*path, str(key.value))
+            if here in lines:
+                raise RecipeError(f"{file}:{key.start_mark.line + 1}: {key.value!r} appears twice")
+            lines[here] = key.start_mark.line + 1
+            _collect_lines(value, here, lines, file)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            lines[(*path, index)] = value.start_mark.line + 1
+            _collect_lines(value, (*path, index), lines, file)
+
+
+def _override(document: dict[str, Any], override: str) -> None:
+    name, equals, text = override.partition("=")
+    path = name.split(".")
+    if not equals or len(path) < 2:
+        raise RecipeError(f"--set {override}: write params.NAME=VALUE or STAGE.FIELD=VALUE")
+    if path[0] == "params":
+        target = document.setdefault("params", {})
+        if path[1] not in target:
+            raise RecipeError(f"--set {override}: no such parameter{_hint(path[1], target)}")
+    else:
+        entry = (document.get("stages") or {}).get(path[0])
+        if not isinstance(entry, dict) or len(entry) != 1:
+            raise RecipeError(
+                f"--set {override}: no such stage{_hint(path[0], document.get('stages') or {})}"
+            )
+        kind = next(iter(entry))
+        entry[kind] = entry[kind] or {}
+        target = entry[kind]
+    for step in path[1:-1]:
+        target = target.setdefault(step, {})
+    try:
+        target[path[-1]] = yaml.load(text, _Loader)
+    except yaml.YAMLError:
+        raise RecipeError(f"--set {override}: {text!r} is not a YAML value") from None
+
+
+def _fill(value: Any, params: Mapping[str, Any], path: _Path, problems: Problems) -> Any:
+    """Replace `${name}` by parameters; a whole value keeps the parameter's type."""
+    if isinstance(value, dict):
+        return {k: _fill(v, params, (*path, str(k)), problems) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_fill(v, params, (*path, i), problems) for i, v in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+    for name in _PARAM.findall(value):
+        if name not in params:
+            problems.add(path, f"no parameter {name!r}{_hint(name, params)}")
+            return value
+    if whole := _PARAM.fullmatch(value):
+        return params[whole.group(1)]
+    return _PARAM.sub(lambda match: str(params[match.group(1)]), value)
+
+
+def _build_stage(
+    name: str, entry: Any, params: Mapping[str, Any], problems: Problems
+) -> Stage | None:
+    path: _Path = ("stages", name)
+    if isinstance(entry, str):
+        entry = {entry: {}}
+    if not isinstance(entry, dict) or len(entry) != 1:
+        problems.add(path, f"stage {name}: write `{name}: {{STAGE: {{setting: value}}}}`")
+        return None
+    ((kind, settings),) = entry.items()
+    known = registry()
+    if kind not in known:
+        problems.add(path, f"stage {name}: no stage is called {kind!r}{_hint(str(kind), known)}")
+        return None
+    before = len(problems.found)
+    settings = _fill(settings or {}, params, (*path, kind), problems)
+    if len(problems.found) > before:
+        return None
+    try:
+        return known[kind].model_validate(settings)
+    except ValidationError as error:
+        for problem in error.errors():
+            location = tuple(problem["loc"])
+            where = ".".join(str(step) for step in location)
+            message = _explain(problem, known[kind])
+            problems.add((*path, kind, *location), f"stage {name} ({kind}), {where}: {message}")
+        return None
+
+
+def _explain(problem: Any, cls: type[Stage]) -> str:
+    if problem["type"] == "extra_forbidden":
+        names = [info.alias or name for name, info in cls.model_fields.items()]
+        return f"no such setting{_hint(str(problem['loc'][-1]), names)}"
+    if problem["type"] == "missing":
+        return "this setting is required"
+    return f"{problem['msg']}, got {problem['input']!r}"
+
+
+def _hint(wrong: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    close = difflib.get_close_matches(wrong, names, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; there are {', '.join(names)}" if names else ""
+
+
+def _check_name(name: str, problems: Problems) -> None:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
+        problems.add(
+            ("stages", name), f"stage {name!r}: a name is a letter, then letters, digits, _ or -"
+        )
+
+
+# -- wiring ----------------------------------------------------------------------------------
+
+
+class _Wiring:
+    """Resolves the inputs of one stage against the stages above it."""
+
+    def __init__(
+        self, above: Mapping[str, Node], name: str, stage: Stage, problems: Problems
+    ) -> None:
+        self.above = above
+        self.name = name
+        self.stage = stage
+        self.problems = problems
+
+    def node(self) -> Node:
+        main = self._main()
+        refs = {
+            field_name: self._resolve_field(field_name, ref)
+            for field_name, ref in self.stage.refs().items()
+        }
+        try:
+            self.stage.check()
+        except ValueError as error:
+            self._problem(None, str(error))
+        first = self._kind(main[0]) if main else None
+        kinds = self.stage.gives(first or (self.stage.takes[0] if self.stage.takes else None))
+        return Node(self.name, self.stage, main, refs, kinds)
+
+    def _problem(self, field_name: str | None, message: str) -> None:
+        path: _Path = ("stages", self.name, self.stage.name)
+        where = f"stage {self.name} ({self.stage.name})"
+        if field_name:
+            path, where = (*path, field_name), f"{where}, {field_name}"
+        self.problems.add(path, f"{where}: {message}")
+
+    def _main(self) -> list[Reference]:
+        names = self.stage.referred("from_")
+        if isinstance(self.stage, Source):
+            if names:
+                self._problem("from", "a source takes no stage as input")
+            return []
+        if not names:
+            if not self.above:
+                self._problem(None, f"needs {_or(self.stage.takes)} from a stage above it")
+                return []
+            names = [list(self.above)[-1]]
+        found = [r for name in names if (r := self._stage_side("from", name)) is not None]
+        kinds = {self._kind(reference) for reference in found}
+        for kind in kinds - set(self.stage.takes):
+            given = ", ".join(str(r) for r in found if self._kind(r) == kind)
+            self._problem("from", f"takes {_or(self.stage.takes)}, but {given} gives {kind}")
+        if len(kinds) > 1:
+            self._problem("from", f"cannot join {_or(sorted(kinds))}")
+        return found
+
+    def _resolve_field(self, field_name: str, ref: Ref) -> list[Reference]:
+        found = []
+        for value in self.stage.referred(field_name):
+            if value in ref.words:
+                continue
+            if ref.path and value.split(".")[0] not in self.above:
+                if Path(value).is_dir():
+                    found.append(Reference(None, path=Path(value).absolute()))
+                    continue
+                self._problem(
+                    field_name, f"{value!r} is neither a stage above nor a folder that exists"
+                )
+                continue
+            reference = self._stage_side(field_name, value)
+            if reference is None:
+                continue
+            if (kind := self._kind(reference)) != ref.kind:
+                self._problem(field_name, f"takes a {ref.kind}, but {value} gives {kind}")
+            found.append(reference)
+        return found
+
+    def _stage_side(self, field_name: str, value: str) -> Reference | None:
+        name, _, side = value.partition(".")
+        node = self.above.get(name)
+        if node is None:
+            hint = _hint(name, self.above) if self.above else "; it is the first stage"
+            self._problem(field_name, f"no stage above is named {name!r}{hint}")
+            return None
+        if (side or MAIN) not in node.kinds:
+            self._problem(field_name, f"{name} has no side {side!r}{_hint(side, node.kinds)}")
+            return None
+        return Reference(name, side or MAIN)
+
+    def _kind(self, reference: Reference) -> Kind:
+        assert reference.stage is not None
+        return self.above[reference.stage].kinds[reference.side]
+
+
+def _or(kinds: Iterable[str]) -> str:
+    return " or ".join(kinds)

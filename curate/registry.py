@@ -1,0 +1,40 @@
+"""Which stages exist: every `Stage` with a name in the stage families, and in installed plug-ins.
+
+A package adds stages of its own by an entry point in the group `curate.stages` that names a module.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import entry_points
+
+from curate.stage import Stage
+
+FAMILIES = ("harvest", "filter", "dedup", "arrange", "mine", "train", "evaluate")
+
+
+@cache
+def registry() -> dict[str, type[Stage]]:
+    """Return every stage class by its name, sorted."""
+    for family in FAMILIES:
+        package = importlib.import_module(f"curate.{family}")
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
+    for plugin in entry_points(group="curate.stages"):
+        plugin.load()
+    found: dict[str, type[Stage]] = {}
+    for cls in _subclasses(Stage):
+        if "name" in vars(cls) and cls.name:
+            if cls.name in found:
+                raise TypeError(f"two stages are named {cls.name!r}: {found[cls.name]} and {cls}")
+            found[cls.name] = cls
+    return dict(sorted(found.items()))
+
+
+def _subclasses(cls: type[Stage]) -> Iterator[type[Stage]]:
+    for sub in cls.__subclasses__():
+        yield sub
+        yield from _subclasses(sub)

@@ -1,0 +1,371 @@
+"""The two kinds of record, as Arrow schemas and as Python objects, and the ids that name them.
+
+A table of records always has exactly the columns of `PASSAGE` or `PAIR`, in that order. Only plain
+types are used (no map, view or dictionary types), so `datasets` and `polars` open shards as they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+Kind = Literal["pairs", "passages", "model", "index", "metrics"]
+ROW_KINDS: tuple[Kind, ...] = ("pairs", "passages")
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+SCORE = pa.struct([("name", pa.string()), ("value", pa.float32())])
+
+DOC = pa.struct(
+    [
+        ("id", pa.string()),
+        ("text", pa.string()),
+        ("language", pa.string()),
+        ("label", pa.float32()),
+        ("origin", pa.string()),
+        ("scores", pa.list_(SCORE)),
+    ]
+)
+
+PASSAGE = pa.schema(
+    [
+        ("id", pa.string()),
+        ("text", pa.string()),
+        ("title", pa.string()),
+        ("language", pa.string()),
+        ("source", pa.string()),
+        ("license", pa.string()),
+        ("url", pa.string()),
+        ("group", pa.string()),
+        ("split", pa.string()),
+        ("parents", pa.list_(pa.string())),
+        ("scores", pa.list_(SCORE)),
+        ("meta", pa.string()),
+    ]
+)
+
+PAIR = pa.schema(
+    [
+        ("id", pa.string()),
+        ("kind", pa.string()),
+        ("task", pa.string()),
+        ("symmetric", pa.bool_()),
+        ("query_id", pa.string()),
+        ("query", pa.string()),
+        ("language", pa.string()),
+        ("positives", pa.list_(DOC)),
+        ("negatives", pa.list_(DOC)),
+        ("candidates", pa.list_(DOC)),
+        ("source", pa.string()),
+        ("license", pa.string()),
+        ("url", pa.string()),
+        ("group", pa.string()),
+        ("split", pa.string()),
+        ("parents", pa.list_(pa.string())),
+        ("scores", pa.list_(SCORE)),
+        ("meta", pa.string()),
+    ]
+)
+
+SCHEMAS: dict[Kind, pa.Schema] = {"pairs": PAIR, "passages": PASSAGE}
+
+_DROP_FIELDS = [pa.field("drop_reason", pa.string()), pa.field("drop_detail", pa.string())]
+
+
+def drop_schema(kind: Kind) -> pa.Schema:
+    """Return the schema of dropped records: the record's own columns, the reason and the detail."""
+    return pa.schema([*SCHEMAS[kind], *_DROP_FIELDS])
+
+
+def content_id(*parts: str | None) -> str:
+    """Hash texts to 32 hexadecimal digits. `None` and `""` differ; so do ("ab", "c") and ("a", "bc")."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        data = b"" if part is None else part.encode("utf-8", "surrogatepass")
+        digest.update(b"%d:" % (-1 if part is None else len(data)))
+        digest.update(data)
+    return digest.hexdigest()
+
+
+@dataclass(slots=True)
+class Doc:
+    """A passage inside a `Pair`: a positive, a negative or a candidate.
+
+    `text` may be `None` between stages; `label` is a gold grade; `origin` says where it came from
+    (`seed`, `mined`, `llm`, `gold`); `scores` maps the name of a score to its value.
+    """
+
+    text: str | None
+    id: str = ""
+    language: str | None = None
+    label: float | None = None
+    origin: str = "seed"
+    scores: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.id:
+            if self.text is None:
+                raise ValueError("a Doc needs a text or an id, got neither")
+            self.id = content_id("passage", None, self.text)
+
+
+@dataclass(slots=True)
+class Passage:
+    """One piece of text to be found. `id` is the hash of title and text."""
+
+    text: str
+    source: str
+    group: str
+    title: str | None = None
+    language: str | None = None
+    license: str | None = None
+    url: str | None = None
+    split: str | None = None
+    parents: list[str] = field(default_factory=list)
+    scores: dict[str, float] = field(default_factory=dict)
+    meta: str = "{}"
+    id: str = ""
+
+    def __post_init__(self) -> None:
+        self.id = self.id or content_id("passage", self.title, self.text)
+
+
+@dataclass(slots=True)
+class Pair:
+    """A query with passages that answer it and, later, passages that do not.
+
+    `id` is the hash of kind, task, query and the ids of the seed positives, so it stays the same
+    while stages add candidates, negatives and scores. `group` is the unit that no split may cut.
+    """
+
+    kind: str
+    query: str
+    positives: list[Doc]
+    source: str
+    group: str
+    task: str | None = None
+    symmetric: bool = False
+    language: str | None = None
+    negatives: list[Doc] = field(default_factory=list)
+    candidates: list[Doc] = field(default_factory=list)
+    license: str | None = None
+    url: str | None = None
+    split: str | None = None
+    parents: list[str] = field(default_factory=list)
+    scores: dict[str, float] = field(default_factory=dict)
+    meta: str = "{}"
+    query_id: str = ""
+    id: str = ""
+
+    def __post_init__(self) -> None:
+        self.query_id = self.query_id or content_id("query", self.task, self.query)
+        self.id = self.id or content_id(
+            "pair", self.kind, self.task, self.query, *(doc.id for doc in self.positives)
+        )
+
+
+Record = Passage | Pair
+
+_SCORE_COLUMNS = {"scores"}
+_DOC_COLUMNS = {"positives", "negatives", "candidates"}
+_DOC_FIELDS = [f.name for f in fields(Doc)]
+
+
+def _plain_scores(scores: dict[str, float]) -> list[dict[str, Any]]:
+    return [{"name": name, "value": value} for name, value in scores.items()]
+
+
+def _plain_doc(doc: Doc) -> dict[str, Any]:
+    plain = {name: getattr(doc, name) for name in _DOC_FIELDS}
+    plain["scores"] = _plain_scores(doc.scores)
+    return plain
+
+
+def _plain_column(name: str, records: Sequence[Record]) -> list[Any]:
+    values = [getattr(record, name) for record in records]
+    if name in _SCORE_COLUMNS:
+        return [_plain_scores(value) for value in values]
+    if name in _DOC_COLUMNS:
+        return [[_plain_doc(doc) for doc in value] for value in values]
+    return values
+
+
+def to_table(records: Iterable[Record], kind: Kind) -> pa.Table:
+    """Turn records of one kind into a table with the schema of that kind."""
+    rows = list(records)
+    schema = SCHEMAS[kind]
+    return pa.table(
+        [pa.array(_plain_column(column.name, rows), column.type) for column in schema], schema
+    )
+
+
+def from_table(table: pa.Table) -> list[Record]:
+    """Turn a table of pairs or passages back into `Pair` or `Passage` objects."""
+    cls = Pair if "query" in table.column_names else Passage
+    names = [f.name for f in fields(cls)]
+    return [cls(**_rich_row({name: row[name] for name in names})) for row in table.to_pylist()]
+
+
+def _rich_row(row: dict[str, Any]) -> dict[str, Any]:
+    row["scores"] = {score["name"]: score["value"] for score in row["scores"] or []}
+    row["parents"] = row["parents"] or []
+    for name in _DOC_COLUMNS & row.keys():
+        row[name] = [
+            Doc(**{**doc, "scores": {s["name"]: s["value"] for s in doc["scores"] or []}})
+            for doc in row[name] or []
+        ]
+    return row
+
+
+def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Order and cast columns to `schema`; a missing column becomes nulls.
+
+    :raises ValueError: if the table has a column that the schema lacks.
+    """
+    extra = set(table.column_names) - set(schema.names)
+    if extra:
+        raise ValueError(f"columns {sorted(extra)} are not in the schema {schema.names}")
+    columns = [
+        table[f.name].cast(f.type) if f.name in table.column_names else pa.nulls(len(table), f.type)
+        for f in schema
+    ]
+    return pa.table(columns, schema=schema)
+
+
+def empty(schema: pa.Schema) -> pa.Table:
+    """Return a table of no rows."""
+    return schema.empty_table()
+
+
+def first_positive(table: pa.Table, part: str = "text") -> pa.ChunkedArray:
+    """Return `part` (a field of `Doc`) of each pair's first positive; null where there is none.
+
+    :param table: a table of pairs, n rows, with the column `positives`.
+    :return: n values.
+    """
+    lists = table["positives"]
+    return pa.chunked_array(
+        [_first_of_each(chunk, part) for chunk in lists.chunks], DOC.field(part).type
+    )
+
+
+def _first_of_each(lists: pa.ListArray, part: str) -> pa.Array:
+    values = pc.struct_field(lists.values, part)
+    starts = lists.offsets[:-1]
+    has_one = pc.greater(pc.fill_null(pc.list_value_length(lists), 0), 0)
+    return values.take(pc.if_else(has_one, starts, None))
+
+
+def with_score(table: pa.Table, name: str, values: np.ndarray) -> pa.Table:
+    """Append the score `name` to the column `scores` of every row.
+
+    :param values: n numbers, one for each of the n rows; NaN means that the row has no such score.
+    """
+    if values.shape != (len(table),):
+        raise ValueError(f"score {name!r} needs shape ({len(table)},), got {values.shape}")
+    index = table.schema.get_field_index("scores")
+    column = table.column(index).combine_chunks()
+    grown = append_scores(_single(column, pa.list_(SCORE)), name, values)
+    return table.set_column(index, SCORE_LIST_FIELD, grown)
+
+
+SCORE_LIST_FIELD = pa.field("scores", pa.list_(SCORE))
+
+
+def append_scores(lists: pa.ListArray, name: str, values: np.ndarray) -> pa.ListArray:
+    """Append `{name, value}` to each list of scores, except where the value is NaN.
+
+    :param lists: n lists of `SCORE`.
+    :param values: n numbers.
+    """
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    present = ~np.isnan(values)
+    offsets = np.zeros(len(lists) + 1, np.int32)
+    np.cumsum(lengths + present, out=offsets[1:])
+    new = pa.StructArray.from_arrays(
+        [pa.repeat(name, int(present.sum())), pa.array(values[present], pa.float32())],
+        fields=list(SCORE),
+    )
+    flat = lists.flatten()
+    order = np.empty(len(flat) + len(new), np.int64)
+    is_new = np.zeros(len(order), bool)
+    is_new[offsets[1:][present] - 1] = True
+    order[~is_new] = np.arange(len(flat))
+    order[is_new] = len(flat) + np.arange(len(new))
+    return pa.ListArray.from_arrays(
+        pa.array(offsets), pa.concat_arrays([flat, new]).take(pa.array(order)), type=lists.type
+    )
+
+
+def score(table: pa.Table, name: str) -> np.ndarray:
+    """Read the score `name` of each row: n float32 values, NaN where a row has none."""
+    return read_scores(_single(table["scores"], pa.list_(SCORE)), name)
+
+
+def read_scores(lists: pa.ListArray, name: str) -> np.ndarray:
+    """Read the score `name` from n lists of `SCORE`; the last one counts, NaN where there is none."""
+    result = np.full(len(lists), np.nan, np.float32)
+    flat = lists.flatten()
+    wanted = pc.equal(pc.struct_field(flat, "name"), name).to_numpy(zero_copy_only=False)
+    rows = pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)
+    values = pc.struct_field(flat, "value").to_numpy(zero_copy_only=False)
+    wanted = wanted.astype(bool)
+    result[rows[wanted]] = values[wanted]
+    return result
+
+
+def with_first_positive_score(table: pa.Table, name: str, values: np.ndarray) -> pa.Table:
+    """Append the score `name` to the first positive of every pair.
+
+    :param values: n numbers, one for each of the n pairs; NaN means that there is no such score.
+    """
+    lists = _single(table["positives"], pa.list_(DOC))
+    counts = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    flat = lists.flatten()
+    spread = np.full(len(flat), np.nan, np.float32)
+    firsts = np.cumsum(counts) - counts
+    spread[firsts[counts > 0]] = values[counts > 0]
+    grown = append_scores(pc.struct_field(flat, "scores"), name, spread)
+    parts = [grown if f.name == "scores" else pc.struct_field(flat, f.name) for f in DOC]
+    return replace_docs(
+        table, "positives", pa.StructArray.from_arrays(parts, fields=list(DOC)), counts
+    )
+
+
+def docs(ids: pa.Array, origin: str, scores: dict[str, np.ndarray]) -> pa.StructArray:
+    """Make Docs without text, all of one origin.
+
+    :param ids: n ids.
+    :param scores: by name, n numbers each.
+    """
+    lists = pa.ListArray.from_arrays(np.zeros(len(ids) + 1, np.int32), pa.array([], SCORE))
+    for name, values in scores.items():
+        lists = append_scores(lists.cast(pa.list_(SCORE)), name, values)
+    known = {"id": ids, "origin": pa.repeat(pa.scalar(origin), len(ids)), "scores": lists}
+    parts = [known[f.name] if f.name in known else pa.nulls(len(ids), f.type) for f in DOC]
+    return pa.StructArray.from_arrays(parts, fields=list(DOC))
+
+
+def replace_docs(table: pa.Table, column: str, flat: pa.Array, counts: np.ndarray) -> pa.Table:
+    """Replace a column of Doc lists.
+
+    :param flat: the Docs of all n rows, end to end.
+    :param counts: int [n], how many belong to each row.
+    """
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    lists = pa.ListArray.from_arrays(pa.array(offsets), flat).cast(pa.list_(DOC))
+    index = table.schema.get_field_index(column)
+    return table.set_column(index, table.schema.field(index), lists)
+
+
+def _single(column: pa.ChunkedArray | pa.Array, dtype: pa.DataType) -> pa.Array:
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+        if isinstance(column, pa.ChunkedArray):  # zero chunks combine to a chunked array
+            column = pa.array([], dtype)
+    return column

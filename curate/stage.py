@@ -1,0 +1,302 @@
+"""What a stage is: a pydantic model whose fields are its settings, in one of four shapes.
+
+| shape    | sees                              | leaves                       | the engine runs it       |
+|----------|-----------------------------------|------------------------------|--------------------------|
+| `Source` | one unit of an outside input      | records                      | unit by unit, in workers |
+| `Map`    | one batch of records              | records                      | shard by shard, workers  |
+| `Global` | all records, then each batch      | records                      | `fit` once, then `apply` |
+| `Build`  | all records and models            | a folder: model, metrics, .. | once                     |
+
+No stage knows where it runs, where its input lies or how its output is stored. What a stage does not
+keep it drops with a reason, so that inputs = kept + dropped always holds; the engine checks it.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Protocol, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
+
+from curate.schema import ROW_KINDS, Kind, Record, drop_schema
+from curate.shards import Shards, Side
+
+MAIN = "main"
+DROPPED = "dropped"
+
+
+@dataclass(frozen=True)
+class Ref:
+    """Marks a field whose value is the name of another stage (or of one of its sides).
+
+    :param kind: the kind of artefact that the field takes; None: what the stage's `takes` says.
+    :param words: values that are not stages but have a meaning of their own (`bm25`).
+    :param path: whether the value may also be a folder outside the recipe.
+    """
+
+    kind: Kind | None
+    words: tuple[str, ...] = ()
+    path: bool = False
+
+
+def execution(default: Any, **constraints: Any) -> Any:
+    """Declare a setting of execution: it changes how fast, never which rows, and is not in the key."""
+    return Field(default, json_schema_extra={"execution": True}, **constraints)
+
+
+def is_execution(info: FieldInfo) -> bool:
+    """Tell whether a field was declared by `execution`."""
+    extra = info.json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get("execution"))
+
+
+def ref_of(info: FieldInfo) -> Ref | None:
+    """Return the `Ref` of a field, if it has one."""
+    return next((m for m in info.metadata if isinstance(m, Ref)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A piece of an outside input: a file, a byte range, a package.
+
+    :param name: says to a reader what it is.
+    :param fingerprint: changes when the piece's content changes.
+    :param payload: what the source needs to read it; picklable.
+    """
+
+    name: str
+    fingerprint: str
+    payload: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """An input that a source rejects.
+
+    :param reason: one of few, snake_case, countable.
+    :param detail: what is wrong here: file, position, quoted value.
+    """
+
+    reason: str
+    detail: str
+    source: str | None = None
+    url: str | None = None
+    text: str | None = None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of some inputs.
+
+    :param kept: the records of the main side.
+    :param dropped: rejected inputs, with `drop_reason` and `drop_detail` (`schema.drop_schema`).
+    :param kept_inputs: how many inputs were kept; an input may leave several records.
+    :param sides: records of other sides, by name.
+    """
+
+    kept: pa.Table
+    dropped: pa.Table
+    kept_inputs: int
+    sides: dict[str, pa.Table] = field(default_factory=dict)
+
+
+def decide(
+    table: pa.Table,
+    reasons: pa.Array | Sequence[str | None],
+    details: pa.Array | Sequence[str | None] | None = None,
+    kind: Kind = "pairs",
+) -> Outcome:
+    """Keep the rows whose reason is null; drop the others with their reason and detail.
+
+    :param reasons: n strings or nulls for the n rows of `table`.
+    """
+    reasons = pa.array(reasons, pa.string()) if not isinstance(reasons, pa.Array) else reasons
+    if details is None:
+        details = pa.nulls(len(table), pa.string())
+    elif not isinstance(details, pa.Array):
+        details = pa.array(details, pa.string())
+    keep = pc.is_null(reasons)
+    kept = table.filter(keep)
+    marked = table.append_column("drop_reason", reasons).append_column("drop_detail", details)
+    dropped = marked.filter(pc.invert(keep)).cast(drop_schema(kind))
+    return Outcome(kept, dropped, len(kept))
+
+
+def keep_all(table: pa.Table, kind: Kind = "pairs") -> Outcome:
+    """Keep every row."""
+    return Outcome(table, drop_schema(kind).empty_table(), len(table))
+
+
+@dataclass(slots=True)
+class Inputs:
+    """The artefacts that a stage was given.
+
+    :param main: the records of the main input (`from`, or the stage above).
+    :param records: the record artefacts named by fields, by field name.
+    :param models: for each field that names models: (name in the recipe, folder) for each of them.
+    """
+
+    main: Shards
+    records: dict[str, Shards] = field(default_factory=dict)
+    models: dict[str, list[tuple[str, Path]]] = field(default_factory=dict)
+
+    def model(self, field_name: str) -> Path:
+        """Return the folder of the one model that a field names."""
+        ((_, folder),) = self.models[field_name]
+        return folder
+
+
+T = TypeVar("T", np.ndarray, pa.Table)
+
+
+class Context(Protocol):
+    """What the engine lends to a stage that sees everything."""
+
+    threads: int
+    folder: Path
+    """Scratch that survives a kill: same stage, same settings, same inputs, same folder."""
+
+    def memo(self, name: str, compute: Callable[[], T]) -> T:
+        """Return `compute()`, an array or a table, or what an earlier, killed run made of it."""
+        ...
+
+    def progress(self, done: int, total: int, unit: str = "rows") -> None:
+        """Report how far the stage is."""
+        ...
+
+    def note(self, **facts: Any) -> None:
+        """Remember facts (JSON) for the manifest and the report: a curve, chosen parameters."""
+        ...
+
+
+class Stage(BaseModel):
+    """The base of all stages. The first line of a stage's docstring is its help text."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=True, use_attribute_docstrings=True
+    )
+
+    name: ClassVar[str] = ""
+    """As recipes write it: `filter.rules`. Empty for a class that is not to be used itself."""
+    version: ClassVar[int] = 1
+    """Raise it whenever the same input and settings would give other rows."""
+    takes: ClassVar[tuple[Kind, ...]] = ("pairs",)
+    """Kinds that fit as main input; empty for a source."""
+    sides: ClassVar[dict[str, Kind | None]] = {MAIN: None}
+    """What it leaves: kind by side; None means the kind of its main input."""
+
+    from_: Annotated[str | list[str] | None, Ref(None)] = Field(None, alias="from")
+    """The stages whose records it takes, joined if several; by default the stage above."""
+
+    def check(self) -> None:
+        """Refuse settings that cannot work here (a missing file) before anything runs.
+
+        :raises ValueError: saying what is wrong and what to do.
+        """
+
+    def material(self) -> dict[str, Any]:
+        """Return what identifies the work: stage, version and the settings that change rows."""
+        return {"stage": self.name, "version": self.version, "settings": self.row_settings()}
+
+    def row_settings(self) -> dict[str, Any]:
+        """Return the settings that are in the key: neither of execution nor references."""
+        fields = type(self).model_fields
+        skip = {n for n, info in fields.items() if is_execution(info) or ref_of(info)}
+        return self.model_dump(mode="json", exclude=skip)
+
+    @classmethod
+    def refs(cls) -> dict[str, Ref]:
+        """Return the fields, other than `from`, that name other stages."""
+        fields = cls.model_fields.items()
+        return {n: ref for n, info in fields if n != "from_" and (ref := ref_of(info))}
+
+    def referred(self, field_name: str) -> list[str]:
+        """Return the stage names that a field holds: none, one or several."""
+        value = getattr(self, field_name)
+        if value is None:
+            return []
+        return [value] if isinstance(value, str) else list(value)
+
+    def gives(self, main: Kind | None) -> dict[str, Kind]:
+        """Return the kinds of its sides for a main input of kind `main`."""
+        kinds: dict[str, Kind] = {}
+        for side, kind in self.sides.items():
+            resolved = kind or main
+            assert resolved is not None, f"{self.name} has no input to take its kind from"
+            kinds[side] = resolved
+        return kinds
+
+    @classmethod
+    def help(cls) -> str:
+        """Return the first line of the docstring."""
+        return (cls.__doc__ or "").strip().splitlines()[0]
+
+
+class Source(Stage):
+    """Reads an outside input, unit by unit."""
+
+    takes: ClassVar[tuple[Kind, ...]] = ()
+    sides: ClassVar[dict[str, Kind | None]] = {MAIN: "pairs"}
+
+    @abstractmethod
+    def units(self) -> list[Unit]:
+        """List the pieces of the input, in a fixed order, quickly: nothing is parsed here."""
+
+    @abstractmethod
+    def harvest(self, unit: Unit) -> Iterator[list[Record] | Drop]:
+        """Read one unit: for each input the records it gave (pairs and passages), or a `Drop`.
+
+        Records go to the side of their kind. Bad input is a `Drop`, never an exception.
+        """
+
+
+class Map(Stage):
+    """A pure function of a batch of records: the same rows for any batch size."""
+
+    @abstractmethod
+    def map(self, table: pa.Table) -> Outcome:
+        """Keep or drop each row of `table`, or turn it into others."""
+
+
+class Global(Stage):
+    """Decides over all records, then treats them batch by batch."""
+
+    @abstractmethod
+    def fit(self, inputs: Inputs, context: Context) -> Any:
+        """See everything and return what `apply` needs. Costly steps go through `context.memo`."""
+
+    @abstractmethod
+    def apply(self, table: pa.Table, start: int, fitted: Any) -> Outcome:
+        """Treat the rows `start` to `start + len(table)` of the main input."""
+
+
+@dataclass(slots=True)
+class Built:
+    """What a `Build` made: how many inputs it used, and its shards by side if it made records."""
+
+    inputs: int
+    kept: int
+    dropped: dict[str, int] = field(default_factory=dict)
+    sides: dict[str, Side] = field(default_factory=dict)
+
+
+class Build(Stage):
+    """Makes a folder out of everything: a model, an index, metrics, or published shards."""
+
+    sides: ClassVar[dict[str, Kind | None]] = {MAIN: "model"}
+
+    @abstractmethod
+    def build(self, inputs: Inputs, folder: Path, context: Context) -> Built:
+        """Fill `folder`, which is empty. Checkpoints go to `context.folder`."""
+
+
+def is_rows(kind: Kind) -> bool:
+    """Tell whether artefacts of this kind hold records."""
+    return kind in ROW_KINDS

@@ -1,0 +1,76 @@
+"""The stage that trains an encoder on pairs by contrast."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from curate.encode.tokenizer import TokenizerSettings
+from curate.schema import Kind
+from curate.stage import Build, Built, Context, Inputs, Ref
+from curate.train.batches import Homogeneous, read_pairs
+
+
+class ContrastiveTraining(Build):
+    """Train an encoder on pairs by contrast with other passages.
+
+    Saved as a folder that `SentenceTransformer(folder)` loads. Holds the texts of all pairs and their
+    token ids in memory: about 1.5 KB a pair of 1,000 characters.
+    """
+
+    name: ClassVar[str] = "train.contrastive"
+    takes: ClassVar[tuple[Kind, ...]] = ("pairs",)
+
+    encoder: Literal["static"] = "static"
+    """What is trained: `static`, a mean of word vectors with a tokenizer learned on the pairs."""
+    start: Annotated[str | None, Ref("model", path=True)] = None
+    """A model to go on from, with its tokenizer; by default a new one."""
+    tokenizer: TokenizerSettings = TokenizerSettings()
+    """How a new encoder reads text."""
+    dimension: int = Field(256, ge=2)
+    """The length of a new encoder's vectors."""
+    name_weight: float = Field(6.0, gt=0)
+    """How much longer the vector of a word in a defined name starts (`tokenizer.code`)."""
+    loss: Literal["infonce"] = "infonce"
+    """The loss (`curate.train.losses`)."""
+    symmetric: bool = True
+    """Whether each positive must also find its query."""
+    temperature: float = Field(0.05, gt=0)
+    """Divides the cosines."""
+    negatives: int = Field(0, ge=0)
+    """Hard negatives to use of each pair, at most."""
+    epochs: int = Field(2, ge=1)
+    """Passes over the pairs."""
+    batch_size: int = Field(1024, ge=2)
+    """Pairs in a step; each has the others' passages as negatives."""
+    homogeneous: Homogeneous = "none"
+    """Draw a batch from one `source` or `group` as far as it goes: nearer negatives."""
+    learning_rate: float = Field(0.01, gt=0)
+    """The highest step size of Adam."""
+    warmup: float = Field(0.05, ge=0, lt=1)
+    """The share of the steps over which the step size rises."""
+    seed: int = Field(0, ge=0)
+    """Draws the first vectors and the batches."""
+
+    def build(self, inputs: Inputs, folder: Path, context: Context) -> Built:
+        """Train and save."""
+        import torch
+
+        from curate.encode.static import StaticEncoder
+        from curate.train.static import new_encoder, train_static
+
+        torch.set_num_threads(context.threads)
+        pairs = read_pairs(inputs.main, self.negatives, self.homogeneous)
+        if len(pairs) < 2:
+            raise ValueError(f"{len(pairs)} pairs with a query and a positive: nothing to contrast")
+        context.progress(0, 0, "tokenizer")
+        encoder = (
+            StaticEncoder.load(inputs.model("start")) if self.start else new_encoder(pairs, self)
+        )
+        trained, curve = train_static(encoder, pairs, self, context.folder, context.progress)
+        trained.save(folder)
+        context.note(loss=curve, pairs=len(pairs), vocabulary=len(trained.weights))
+        unusable = len(inputs.main) - len(pairs)
+        return Built(len(inputs.main), len(pairs), {"no_text": unusable} if unusable else {})

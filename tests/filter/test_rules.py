@@ -1,0 +1,196 @@
+import re
+import unicodedata
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curate.filter.rules import Rules, repeated_lines
+from curate.schema import PAIR, Doc, Pair, drop_schema, to_table
+
+PASSAGE = "def sort(numbers):\n    return sorted(numbers, key=abs)"
+OFF = {
+    name: None
+    for name, field in Rules.model_fields.items()
+    if name.startswith(("min_query", "max_", "min_passage"))
+}
+
+
+def pair(query, passage=PASSAGE, **more):
+    return Pair(
+        "docstring", query, [Doc(passage)] if passage is not None else [], "here", "g", **more
+    )
+
+
+def verdicts(rules, pairs):
+    rules.check()
+    outcome = rules.map(to_table(pairs, "pairs"))
+    assert outcome.kept.schema.equals(PAIR)
+    assert outcome.dropped.schema.equals(drop_schema("pairs"))
+    assert len(outcome.kept) + len(outcome.dropped) == len(pairs)
+    assert outcome.kept_inputs == len(outcome.kept)
+    found = {
+        row["id"]: (row["drop_reason"], row["drop_detail"]) for row in outcome.dropped.to_pylist()
+    }
+    return [found.get(record.id) for record in pairs]
+
+
+def verdict(rules, record):
+    return verdicts(rules, [record])[0]
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        (pair("Sort numbers by magnitude."), None),
+        (pair("Sort numbers by magnitude.", None), ("no_positive", "0 positives, minimum 1")),
+        (pair("Run"), ("query_few_chars", "query has 3 characters, minimum 10")),
+        (pair("x y " * 600), ("query_many_chars", "query has 2400 characters, maximum 2000")),
+        (pair("Initialization."), ("query_few_words", "query has 1 words, minimum 2")),
+        (pair("你好世界你好世界你好"), None),
+        (
+            pair("Sort numbers", "x" * 19),
+            ("passage_few_chars", "passage has 19 characters, minimum 20"),
+        ),
+        (
+            pair("Sort numbers", "x " * 50_001),
+            ("passage_many_chars", "passage has 100002 characters, maximum 100000"),
+        ),
+        (pair("Sort numbers", "x" * 30), ("passage_few_words", "passage has 1 words, minimum 3")),
+        (
+            pair("a -- == ++ -- == b"),
+            ("query_symbols", "0.56 of the query's characters are symbols, maximum 0.5"),
+        ),
+        (
+            pair("call 0123456789 now"),
+            ("query_digits", "0.53 of the query's characters are digits, maximum 0.3"),
+        ),
+        (
+            pair("see https://example.org/a/very/long/link"),
+            ("query_urls", "0.90 of the query's characters are urls, maximum 0.5"),
+        ),
+        (
+            pair("Sort numbers", "one line here\n\n one line here\none line here\nend"),
+            (
+                "passage_repeated_lines",
+                "0.50 of the passage's lines repeat another, maximum 0.3",
+            ),
+        ),
+        (
+            pair("Sort the numbers by size.", "sort the  NUMBERS by size"),
+            ("query_is_passage", "query and passage say the same: 'Sort the numbers by size.'"),
+        ),
+        (Pair("qa", "Sort numbers", [Doc(None, id="x")], "here", "g"), None),
+    ],
+)
+def test_defaults(record, expected):
+    assert verdict(Rules(), record) == expected
+
+
+def test_first_broken_rule_is_the_reason():
+    assert verdict(Rules(), pair("12", "34"))[0] == "query_few_chars"
+    assert verdict(Rules(min_query_chars=None), pair("12", "34"))[0] == "query_few_words"
+    rules = Rules(min_query_chars=None, min_query_words=None)
+    assert verdict(rules, pair("12", "34"))[0] == "passage_few_chars"
+
+
+def test_everything_can_be_turned_off():
+    rules = Rules(**OFF, drop_equal=False)
+    assert verdicts(rules, [pair("1", "1"), pair("", ""), pair("", None)]) == [
+        None,
+        None,
+        ("no_positive", "0 positives, minimum 1"),
+    ]
+
+
+def test_query_within_passage():
+    rules = Rules(drop_contained=True)
+    inside = pair("Sorted, numbers: KEY", PASSAGE)
+    assert verdict(rules, inside) == (
+        "query_in_passage",
+        "the passage contains the query 'Sorted, numbers: KEY'",
+    )
+    assert verdict(rules, pair("orted numbers ke", PASSAGE)) is None
+    assert verdict(Rules(), inside) is None
+
+
+def test_denied_queries():
+    rules = Rules(deny_query=[r"^Return repr\(self\)", r"x{3}"])
+    assert verdict(rules, pair("Return repr(self).")) == (
+        "query_denied",
+        r"query 'Return repr(self).' matches '^Return repr\\(self\\)'",
+    )
+    assert verdict(rules, pair("an xxx here"))[1] == "query 'an xxx here' matches 'x{3}'"
+    assert verdict(rules, pair("Do not Return repr(self).")) is None
+
+
+def test_scores():
+    rules = Rules(min_score={"likes{0}": 2})
+    records = [
+        pair("Sort the numbers", scores={"likes{0}": 1.5}),
+        pair("Sort the names", scores={"likes{0}": 2}),
+        pair("Sort the files", scores={"other": 0}),
+    ]
+    assert verdicts(rules, records) == [
+        ("low_score", "score likes{0} is 1.5, minimum 2.0"),
+        None,
+        None,
+    ]
+
+
+def test_settings_that_cannot_work_are_refused():
+    with pytest.raises(ValueError, match=r"deny_query: .\(. is not a pattern.*unclosed"):
+        Rules(deny_query=["("]).check()
+    with pytest.raises(ValueError, match="deny_query"):
+        Rules(deny_query=["(?=look ahead)"]).check()
+    with pytest.raises(ValueError, match="min_query_chars: 50 is more than max_query_chars: 40"):
+        Rules(min_query_chars=50, max_query_chars=40).check()
+    Rules().check()
+
+
+def test_no_rows():
+    assert verdicts(Rules(deny_query=["x"], drop_contained=True, min_score={"s": 1}), []) == []
+
+
+texts = st.text(st.sampled_from("ab1 .\n👍é你"), max_size=30)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.tuples(texts, texts), max_size=6))
+def test_same_fate_alone_as_among_others(rows):
+    rules = Rules(min_query_chars=3, min_passage_chars=3, drop_contained=True, deny_query=["b1"])
+    pairs = [pair(f"{query}{i}", passage) for i, (query, passage) in enumerate(rows)]
+    assert verdicts(rules, pairs) == [verdict(rules, record) for record in pairs]
+
+
+@settings(deadline=None)
+@given(texts.filter(bool))
+def test_shares_are_those_of_single_characters(text):
+    symbols = sum(not c.isspace() and unicodedata.category(c)[0] not in "LMN" for c in text)
+    digits = sum(unicodedata.category(c) == "Nd" for c in text)
+    for name, share in (("symbols", symbols / len(text)), ("digits", digits / len(text))):
+        settings = {**OFF, "drop_equal": False, f"max_{name[:-1]}_ratio": 0.25}
+        found = verdict(Rules(**settings), pair(text))
+        assert (found is not None) == (share > 0.25)
+        if found:
+            assert found[0] == f"query_{name}"
+            assert found[1].startswith(f"{share:.2f} of")
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(["a", " a", "b\r", "", "  ", "a b"]), max_size=10))
+def test_repeated_lines_by_hand(lines):
+    kept = [line.strip() for line in lines if line.strip()]
+    expected = 1 - len(set(kept)) / len(kept) if kept else None
+    assert repeated_lines(pl.Series(["\n".join(lines)])).to_list() == [pytest.approx(expected)]
+
+
+def test_a_megabyte():
+    long = pair("Sort the numbers", "word " * 200_000)
+    assert verdict(Rules(), long)[0] == "passage_many_chars"
+    assert verdict(Rules(max_passage_chars=None), long) is None
+
+
+def test_reasons_are_snake_case():
+    assert all(re.fullmatch("[a-z_]+", verdict(Rules(), p)[0]) for p in [pair("a"), pair("a" * 20)])
