@@ -128,13 +128,21 @@ class Recipe:
         cls, text: str, name: str = "recipe", overrides: Iterable[str] = (), file: str | None = None
     ) -> Recipe:
         """Read a recipe from YAML text; see `load`."""
-        document, lines = _parse_yaml(text, file or name)
-        problems = Problems(file or name, lines)
+        document, lines = parse_yaml(text, file or name)
+        for override in overrides:
+            _override(document, override)
+        return cls.from_document(document, name, Problems(file or name, lines))
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any], name: str, problems: Problems) -> Recipe:
+        """Check and wire what a recipe file holds.
+
+        :param problems: knows the file and the line of each entry.
+        :raises RecipeError: listing every problem with its line.
+        """
         for key in document:
             if key not in ("params", "stages"):
                 problems.add((key,), f"unknown section {key!r}: a recipe has params and stages")
-        for override in overrides:
-            _override(document, override)
         params = document.get("params") or {}
         entries = document.get("stages")
         if not isinstance(params, dict) or not isinstance(entries, dict) or not entries:
@@ -176,7 +184,11 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _parse_yaml(text: str, file: str) -> tuple[dict[str, Any], dict[_Path, int]]:
+def parse_yaml(text: str, file: str) -> tuple[dict[str, Any], dict[_Path, int]]:
+    """Read YAML and the line of each of its entries.
+
+    :raises RecipeError: if it is not valid YAML, not a mapping, or has a key twice.
+    """
     loader = _Loader(text)
     try:
         root = loader.get_single_node()

@@ -171,37 +171,41 @@ class Pair:
 
 Record = Passage | Pair
 
-_SCORE_COLUMNS = {"scores"}
 _DOC_COLUMNS = {"positives", "negatives", "candidates"}
-_DOC_FIELDS = [f.name for f in fields(Doc)]
 
 
-def _plain_scores(scores: dict[str, float]) -> list[dict[str, Any]]:
-    return [{"name": name, "value": value} for name, value in scores.items()]
+def _score_lists(many: list[dict[str, float]]) -> pa.ListArray:
+    offsets = np.cumsum([0, *(len(scores) for scores in many)], dtype=np.int32)
+    names = [name for scores in many for name in scores]
+    values = [value for scores in many for value in scores.values()]
+    flat = pa.StructArray.from_arrays(
+        [pa.array(names, pa.string()), pa.array(values, pa.float32())], fields=list(SCORE)
+    )
+    return pa.ListArray.from_arrays(pa.array(offsets), flat).cast(pa.list_(SCORE))
 
 
-def _plain_doc(doc: Doc) -> dict[str, Any]:
-    plain = {name: getattr(doc, name) for name in _DOC_FIELDS}
-    plain["scores"] = _plain_scores(doc.scores)
-    return plain
+def _doc_lists(many: list[list[Doc]]) -> pa.ListArray:
+    offsets = np.cumsum([0, *(len(docs) for docs in many)], dtype=np.int32)
+    flat = [doc for docs in many for doc in docs]
+    parts = [_column(field.name, field.type, flat) for field in DOC]
+    structs = pa.StructArray.from_arrays(parts, fields=list(DOC))
+    return pa.ListArray.from_arrays(pa.array(offsets), structs).cast(pa.list_(DOC))
 
 
-def _plain_column(name: str, records: Sequence[Record]) -> list[Any]:
+def _column(name: str, dtype: pa.DataType, records: Sequence[Record | Doc]) -> pa.Array:
     values = [getattr(record, name) for record in records]
-    if name in _SCORE_COLUMNS:
-        return [_plain_scores(value) for value in values]
+    if name == "scores":
+        return _score_lists(values)
     if name in _DOC_COLUMNS:
-        return [[_plain_doc(doc) for doc in value] for value in values]
-    return values
+        return _doc_lists(values)
+    return pa.array(values, dtype)
 
 
 def to_table(records: Iterable[Record], kind: Kind) -> pa.Table:
     """Turn records of one kind into a table with the schema of that kind."""
     rows = list(records)
     schema = SCHEMAS[kind]
-    return pa.table(
-        [pa.array(_plain_column(column.name, rows), column.type) for column in schema], schema
-    )
+    return pa.table([_column(column.name, column.type, rows) for column in schema], schema)
 
 
 def from_table(table: pa.Table) -> list[Record]:

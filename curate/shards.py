@@ -11,6 +11,7 @@ and a stage may have others (`held_out`). What opens a shard compares length and
 from __future__ import annotations
 
 import json
+import os
 import posixpath
 import uuid
 from collections.abc import Iterator, Sequence
@@ -251,7 +252,8 @@ def join(folder: PathLike, relative: str) -> str:
     if "://" in text:
         scheme, rest = text.split("://", 1)
         return f"{scheme}://{posixpath.normpath(posixpath.join(rest, relative))}"
-    return posixpath.normpath(posixpath.join(text, relative))
+    # A run refers to artefacts by links: `..` must start from where the folder really lies.
+    return posixpath.normpath(posixpath.join(os.path.realpath(text), relative))
 
 
 def write_manifest(folder: PathLike, manifest: Manifest) -> None:

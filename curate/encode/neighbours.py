@@ -17,8 +17,9 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
-QUERY_BLOCK = 1024
-PASSAGE_BLOCK = 16384
+# Blocks of scores small enough to be compared, or searched for the best, while still in the cache.
+_RANK_BLOCK = (512, 4096)
+_BEST_BLOCK = (256, 16384)
 # A row with more unclear scores than this in one block is multiplied again in float32, which costs
 # less than computing its unclear scores one by one.
 _MANY_UNCLEAR = 64
@@ -45,8 +46,8 @@ def top_k(
     scores = np.zeros((len(queries), k), np.float32)
     indices = np.zeros((len(queries), k), np.int64)
     table = _Table(passages)
-    for start in range(0, len(queries), QUERY_BLOCK):
-        stop = min(start + QUERY_BLOCK, len(queries))
+    for start in range(0, len(queries), _BEST_BLOCK[0]):
+        stop = min(start + _BEST_BLOCK[0], len(queries))
         scores[start:stop], indices[start:stop] = _best(table, queries[start:stop], k)
         if progress:
             progress(stop, len(queries))
@@ -71,11 +72,12 @@ def ranks(
     """
     result = np.empty(len(queries), np.int64)
     table = _Table(pool)
-    for start in range(0, len(queries), QUERY_BLOCK):
-        block = slice(start, start + QUERY_BLOCK)
+    for start in range(0, len(queries), _RANK_BLOCK[0]):
+        stop = min(start + _RANK_BLOCK[0], len(queries))
+        block = slice(start, stop)
         result[block] = 1 + _count_above(table, queries[block], own[block], own_rows[block])
         if progress:
-            progress(min(start + QUERY_BLOCK, len(queries)), len(queries))
+            progress(stop, len(queries))
     return result
 
 
@@ -131,36 +133,48 @@ def _count_above(
     """Count, for a block of queries, the passages of the table that score above the own one."""
     import torch
 
-    own_scores = np.einsum("nd,nd->n", queries.astype(np.float64), own.astype(np.float64))
-    counts = np.zeros(len(queries), np.int64)
+    limits = np.einsum("nd,nd->n", queries.astype(np.float64), own.astype(np.float64))
     exact = torch.from_numpy(np.ascontiguousarray(queries, dtype=np.float32))
     coarse = exact.to(table.coarse.dtype)
-    limits = torch.from_numpy(own_scores)[:, None]
-    for low in range(0, len(table.exact), PASSAGE_BLOCK):
-        columns = slice(low, low + PASSAGE_BLOCK)
-        sure, unclear = _sort_scores(coarse @ table.coarse[columns].T, limits, table.error)
-        heavy = torch.nonzero(unclear.sum(1) > _MANY_UNCLEAR)[:, 0]
-        if len(heavy) and table.error != _FLOAT32_ERROR:
-            again = exact[heavy] @ table.exact[columns].T
-            sure[heavy], unclear[heavy] = _sort_scores(again, limits[heavy], _FLOAT32_ERROR)
-        inside = (own_rows >= low) & (own_rows < low + sure.shape[1])
-        where = torch.from_numpy(np.flatnonzero(inside))
-        sure[where, torch.from_numpy(own_rows[inside] - low)] = False
-        unclear[where, torch.from_numpy(own_rows[inside] - low)] = False
-        counts += sure.sum(1).numpy()
-        rows, found = (part.numpy() for part in torch.nonzero(unclear, as_tuple=True))
-        above = table.rescore(queries, rows, found + low) > own_scores[rows]
-        counts += np.bincount(rows[above], minlength=len(queries))
+    everyone = np.arange(len(queries))
+    counts = np.zeros(len(queries), np.int64)
+    for low in range(0, len(table.exact), _RANK_BLOCK[1]):
+        columns = slice(low, low + _RANK_BLOCK[1])
+        product = coarse @ table.coarse[columns].T
+        above, rows, found = _split(product, limits, own_rows - low, table.error)
+        heavy = np.bincount(rows, minlength=len(queries)) > _MANY_UNCLEAR
+        if heavy.any() and table.error != _FLOAT32_ERROR:
+            again = everyone[heavy]
+            product = exact[again] @ table.exact[columns].T
+            above[again], more, places = _split(
+                product, limits[again], own_rows[again] - low, _FLOAT32_ERROR
+            )
+            light = ~heavy[rows]
+            rows = np.concatenate([rows[light], again[more]])
+            found = np.concatenate([found[light], places])
+        higher = table.rescore(queries, rows, found + low) > limits[rows]
+        counts += above + np.bincount(rows[higher], minlength=len(queries))
     return counts
 
 
-def _sort_scores(
-    scores: torch.Tensor, limits: torch.Tensor, error: float
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return which scores are surely above their row's limit, and which are too near to say."""
-    sure = scores > (limits + error).to(scores.dtype)
-    unclear = (scores > (limits - error).to(scores.dtype)) & ~sure
-    return sure, unclear
+def _split(
+    scores: torch.Tensor, limits: np.ndarray, own: np.ndarray, error: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Split scores [n, m] by their row's limit, leaving out column `own` of each row.
+
+    :return: how many are surely above, int64 [n]; rows and columns of those too near to say.
+    """
+    import torch
+
+    lowest = torch.from_numpy(limits - error).to(scores.dtype)
+    places = np.flatnonzero((scores > lowest[:, None]).numpy())
+    rows, columns = np.divmod(places, scores.shape[1])
+    others = columns != own[rows]
+    places, rows, columns = places[others], rows[others], columns[others]
+    values = scores.reshape(-1)[torch.from_numpy(places)].float().numpy()
+    sure = values > limits[rows] + error
+    above = np.bincount(rows[sure], minlength=len(limits))
+    return above, rows[~sure], columns[~sure]
 
 
 def _best(table: _Table, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -196,8 +210,8 @@ def _candidates(
 
     best = torch.full((len(queries), 0), 0.0, dtype=table.dtype)
     where = torch.zeros((len(queries), 0), dtype=torch.int64)
-    for low in range(0, len(table), PASSAGE_BLOCK):
-        product = queries @ table[low : low + PASSAGE_BLOCK].T
+    for low in range(0, len(table), _BEST_BLOCK[1]):
+        product = queries @ table[low : low + _BEST_BLOCK[1]].T
         values, columns = product.topk(min(wide, product.shape[1]), dim=1)
         values, columns = torch.cat([best, values], 1), torch.cat([where, columns + low], 1)
         best, order = values.topk(min(wide, values.shape[1]), dim=1)

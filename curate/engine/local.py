@@ -83,14 +83,16 @@ def run(
     :raises BusyError: if another run holds an artefact and `wait` is false.
     """
     store = Store(output / "store")
-    store.sweep()
-    engine = _Engine(recipe, store, workers or cores(), batch, wait, reporter or default_reporter())
-    return engine.run(output)
+    reporter = reporter or default_reporter()
+    engine = _Engine(recipe, store, workers or cores(), batch, wait, reporter)
+    with store.in_use(reporter.say):
+        store.sweep()
+        return engine.run(output)
 
 
 def plan(recipe: Recipe, output: Path) -> list[Step]:
-    """Say what a run would do; reads the store, runs nothing."""
-    store = Store(output / "store")
+    """Say what a run would do; reads the store, runs and writes nothing."""
+    store = Store(output / "store", create=False)
     engine = _Engine(recipe, store, 1, BATCH_ROWS, False, PlainReporter())
     return [engine.plan(node) for node in recipe.nodes.values()]
 

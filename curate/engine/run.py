@@ -12,7 +12,9 @@ import json
 import os
 import platform
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -49,6 +51,22 @@ class Run:
         rows: list[dict[str, Any]] = json.loads((self.folder / RUN).read_bytes())["stages"]
         return rows
 
+    def _repr_html_(self) -> str:
+        heads = ("stage", "what", "inputs", "outputs", "dropped", "seconds", "reused")
+        lines = [_html_row("th", heads)]
+        for row in self.stage_rows():
+            account = self.artefacts[row["name"]].account
+            outputs = " + ".join(f"{n:,}" for n in account.outputs.values())
+            dropped = ", ".join(f"{reason} {n:,}" for reason, n in account.dropped.items())
+            reused = "yes" if row["reused"] else ""
+            cells = (row["name"], row["stage"], f"{account.inputs:,}", outputs, dropped)
+            lines.append(_html_row("td", (*cells, f"{row['seconds']:.1f}", reused)))
+        return f"<p>Run {escape(self.folder.name)}</p><table>{''.join(lines)}</table>"
+
+
+def _html_row(tag: str, cells: Iterable[str]) -> str:
+    return f"<tr>{''.join(f'<{tag}>{escape(cell)}</{tag}>' for cell in cells)}</tr>"
+
 
 def open_run(folder: Path) -> Run:
     """Open a run folder, finished or not.
@@ -59,7 +77,7 @@ def open_run(folder: Path) -> Run:
         data = json.loads((folder / RUN).read_bytes())
     except FileNotFoundError:
         raise CurateError(f"{folder}: not a run folder: it has no {RUN}") from None
-    store = Store(folder.resolve().parent.parent / "store")
+    store = Store(folder.resolve().parent.parent / "store", create=False)
     artefacts = {}
     for row in data["stages"]:
         artefact = store.find(row["artefact"])

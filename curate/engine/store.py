@@ -49,6 +49,8 @@ from curate.shards import (
 STORE_FORMAT = 1
 PART = "part.json"
 _LOCK_POLL_SECONDS = 0.2
+_RUN_LOCK = "run~"
+_CLEANING = "cleaning"
 
 
 def make_key(material: Any) -> str:
@@ -112,11 +114,12 @@ class Part:
 class Store:
     """A folder of artefacts and parts."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, create: bool = True) -> None:
+        """:param create: make the folder if it is missing; without it a missing store is empty."""
         self.root = root.absolute()
-        self._check_format()
+        self._check_format(create)
 
-    def _check_format(self) -> None:
+    def _check_format(self, create: bool) -> None:
         path = self.root / "format.json"
         if path.exists():
             found = json.loads(path.read_bytes()).get("format")
@@ -125,6 +128,8 @@ class Store:
                     f"{self.root}: store format {found!r}, this version reads {STORE_FORMAT}; "
                     "use another --output folder"
                 )
+            return
+        if not create:
             return
         for name in ("artefacts", "parts", "work", "locks", "tmp"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
@@ -204,10 +209,47 @@ class Store:
     # -- locks -------------------------------------------------------------------------------
 
     @contextmanager
-    def lock(self, name: str, wait: bool, on_wait: Callable[[str], None]) -> Iterator[None]:
+    def in_use(self, on_wait: Callable[[str], None]) -> Iterator[None]:
+        """Tell others that a run works here; waits while the store is being cleaned."""
+        path = self.root / "locks" / f"{_RUN_LOCK}{os.getpid()}~{uuid.uuid4().hex}.lock"
+        mine = filelock.FileLock(path)
+        with self.lock(_CLEANING, True, on_wait, "the store is being cleaned"):
+            mine.acquire()
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            mine.release()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep runs out of the store: those that begin meanwhile wait.
+
+        :raises BusyError: if a run works in it, or another process is cleaning it.
+        """
+        nobody_waits: Callable[[str], None] = lambda _: None  # noqa: E731
+        with self.lock(_CLEANING, False, nobody_waits, "the store is being cleaned"):
+            for path in sorted((self.root / "locks").glob(f"{_RUN_LOCK}*.lock")):
+                left_behind = filelock.FileLock(path)
+                try:
+                    left_behind.acquire(blocking=False)
+                except filelock.Timeout:
+                    pid = path.name.removeprefix(_RUN_LOCK).split("~")[0]
+                    raise BusyError(
+                        f"{self.root}: the run of process {pid} works here; clean when it has ended"
+                    ) from None
+                path.unlink()
+                left_behind.release()
+            yield
+
+    @contextmanager
+    def lock(
+        self, name: str, wait: bool, on_wait: Callable[[str], None], doing: str | None = None
+    ) -> Iterator[None]:
         """Hold the artefact `name`; a second run waits, or is told who holds it.
 
         :param on_wait: called once, with a sentence, before waiting.
+        :param doing: what the holder does, in words; by default it computes the artefact.
         :raises BusyError: if it is held and `wait` is false.
         """
         path = self.root / "locks" / f"{name}.lock"
@@ -216,7 +258,7 @@ class Store:
         try:
             lock.acquire(blocking=False)
         except filelock.Timeout:
-            message = f"{name} is being computed by {_read_holder(holder)}"
+            message = f"{doing or f'{name} is being computed'} by {_read_holder(holder)}"
             if not wait:
                 raise BusyError(f"{message}; wait for it, or run without --no-wait") from None
             on_wait(f"{message}; waiting")

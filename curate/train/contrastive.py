@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from curate.encode.tokenizer import TokenizerSettings
+from curate.errors import CurateError
 from curate.schema import Kind
 from curate.stage import Build, Built, Context, Inputs, Ref
 from curate.train.batches import Homogeneous, read_pairs
@@ -59,18 +60,26 @@ class ContrastiveTraining(Build):
         import torch
 
         from curate.encode.static import StaticEncoder
-        from curate.train.static import new_encoder, train_static
+        from curate.encode.tokenizer import train_tokenizer
+        from curate.train.static import initial_weights, read_texts, train_static
 
         torch.set_num_threads(context.threads)
         pairs = read_pairs(inputs.main, self.negatives, self.homogeneous)
         if len(pairs) < 2:
-            raise ValueError(f"{len(pairs)} pairs with a query and a positive: nothing to contrast")
+            raise CurateError(
+                f"{len(pairs)} pairs with a query and a positive: nothing to contrast"
+            )
         context.progress(0, 0, "tokenizer")
-        encoder = (
-            StaticEncoder.load(inputs.model("start")) if self.start else new_encoder(pairs, self)
-        )
-        trained, curve = train_static(encoder, pairs, self, context.folder, context.progress)
-        trained.save(folder)
-        context.note(loss=curve, pairs=len(pairs), vocabulary=len(trained.weights))
+        if self.start:
+            begun = StaticEncoder.load(inputs.model("start"))
+            tokenizer, weights = begun.tokenizer, begun.weights
+            texts = read_texts(tokenizer, pairs)
+        else:
+            tokenizer, learned = train_tokenizer(pairs.queries + pairs.passages, self.tokenizer)
+            texts = read_texts(tokenizer, pairs)
+            weights = initial_weights(tokenizer, learned, texts, self)
+        weights, curve = train_static(weights, texts, pairs, self, context.folder, context.progress)
+        StaticEncoder(tokenizer, weights).save(folder)
+        context.note(loss=curve, pairs=len(pairs), vocabulary=len(weights))
         unusable = len(inputs.main) - len(pairs)
         return Built(len(inputs.main), len(pairs), {"no_text": unusable} if unusable else {})

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from curate.encode.static import StaticEncoder, Tokens, embed, tokenize
-from curate.encode.tokenizer import train_tokenizer, twins
+from curate.encode.static import Tokens, embed, tokenize
+from curate.encode.tokenizer import twins
 from curate.train.batches import TrainingPairs, make_batch, steps, steps_per_epoch
 from curate.train.losses import info_nce
 
 if TYPE_CHECKING:
     import torch
+    from tokenizers import Tokenizer
 
     from curate.train.contrastive import ContrastiveTraining
 
@@ -33,21 +36,35 @@ _SECONDS_BETWEEN_CHECKPOINTS = 10.0
 Progress = Callable[[int, int, str], None]
 
 
-def new_encoder(pairs: TrainingPairs, settings: ContrastiveTraining) -> StaticEncoder:
-    """Learn a tokenizer and draw vectors at random, longer for rarer words (by idf).
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """The texts of the training pairs as token ids, in the order of `TrainingPairs`."""
+
+    queries: Tokens
+    passages: Tokens
+
+
+def read_texts(tokenizer: Tokenizer, pairs: TrainingPairs) -> Texts:
+    """Tokenise every text once."""
+    return Texts(tokenize(tokenizer, pairs.queries), tokenize(tokenizer, pairs.passages))
+
+
+def initial_weights(
+    tokenizer: Tokenizer, learned: int, texts: Texts, settings: ContrastiveTraining
+) -> torch.Tensor:
+    """Draw vectors at random, longer for rarer words (by idf): float32 [vocabulary, d].
 
     A word's twin for names starts as its own vector times `name_weight`: what a piece of code calls
     itself says more about it than any other word.
+
+    :param learned: how many ids are not twins (`train_tokenizer`).
     """
     import torch
 
-    tokenizer, learned = train_tokenizer(pairs.queries + pairs.passages, settings.tokenizer)
     random = torch.Generator().manual_seed(settings.seed)
     weights = torch.randn(learned, settings.dimension, generator=random) * _INITIAL_SPREAD
-    named = twins(tokenizer, learned)
-    weights = torch.cat([weights, weights[named] * settings.name_weight])
-    weights *= torch.from_numpy(_idf(tokenize(tokenizer, pairs.passages), len(weights)))[:, None]
-    return StaticEncoder(tokenizer, weights)
+    weights = torch.cat([weights, weights[twins(tokenizer, learned)] * settings.name_weight])
+    return weights * torch.from_numpy(_idf(texts.passages, len(weights)))[:, None]
 
 
 def _idf(passages: Tokens, vocabulary: int) -> np.ndarray:
@@ -60,23 +77,21 @@ def _idf(passages: Tokens, vocabulary: int) -> np.ndarray:
 
 
 def train_static(
-    encoder: StaticEncoder,
+    start: torch.Tensor,
+    texts: Texts,
     pairs: TrainingPairs,
     settings: ContrastiveTraining,
     scratch: Path,
     progress: Progress,
-) -> tuple[StaticEncoder, list[dict[str, float]]]:
+) -> tuple[torch.Tensor, list[dict[str, float]]]:
     """Train the vectors; goes on from a checkpoint in `scratch`, to the same bits.
 
-    :return: the trained encoder; and the mean loss of each epoch.
+    :param start: the vectors to begin with, float32 [vocabulary, d].
+    :return: the trained vectors; and the mean loss of each epoch.
     """
-    import time
-
     import torch
 
-    queries = tokenize(encoder.tokenizer, pairs.queries)
-    passages = tokenize(encoder.tokenizer, pairs.passages)
-    weights = encoder.weights.clone().requires_grad_(True)
+    weights = start.clone().requires_grad_(True)
     adam = torch.optim.Adam([weights], lr=settings.learning_rate, betas=_ADAM_BETAS, fused=True)
     per_epoch = steps_per_epoch(pairs, settings.batch_size)
     total = per_epoch * settings.epochs
@@ -91,8 +106,8 @@ def train_static(
             group["lr"] = settings.learning_rate * schedule(step, total, settings.warmup)
         batch = make_batch(pairs, rows)
         loss = info_nce(
-            embed(weights, queries, batch.queries),
-            embed(weights, passages, batch.passages),
+            embed(weights, texts.queries, batch.queries),
+            embed(weights, texts.passages, batch.passages),
             settings.temperature,
             torch.from_numpy(batch.masked),
             settings.symmetric,
@@ -107,7 +122,7 @@ def train_static(
             saved = time.monotonic()
     means = np.array(losses).reshape(-1, per_epoch).mean(1) if per_epoch else np.zeros(0)
     curve = [{"epoch": i + 1, "loss": round(float(mean), 4)} for i, mean in enumerate(means)]
-    return StaticEncoder(encoder.tokenizer, weights.detach()), curve
+    return weights.detach(), curve
 
 
 def schedule(step: int, total: int, warmup: float) -> float:

@@ -1,0 +1,204 @@
+"""Runs any registered stage by the engine on the records of `tests.contracts.records`."""
+
+import hashlib
+import json
+import sys
+import textwrap
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+
+from curate.engine.local import run
+from curate.engine.progress import PlainReporter
+from curate.engine.store import Artefact
+from curate.recipe import Recipe
+from curate.registry import registry
+from curate.schema import Kind
+from curate.stage import Build, Source, Stage, ref_of
+from tests.contracts.records import Records
+
+STAGES: dict[str, type[Stage]] = {
+    name: cls for name, cls in registry().items() if not cls.__module__.startswith("tests")
+}
+"""Every stage that `curate` registers, so that a new one is tested as soon as it exists."""
+CASES: list[tuple[str, Kind | None]] = [
+    (name, kind) for name, cls in STAGES.items() for kind in cls.takes or (None,)
+]
+"""Each of them with each kind of record that it takes; None for a source."""
+WORDS = "reporting resolving rendering reading releasing registering repeating refusing".split()
+
+
+def python_package(folder: Path) -> dict[str, object]:
+    """Install a package made here, for `harvest.python` to read."""
+    functions = [
+        f'''
+        def {word}(table, rows={number}):
+            """Do the {word} of {"" if number % 2 else "all the"} rows of a table.
+
+            Details: \u00e9 \u202e.
+            """
+            for row in range(rows):
+                table.append(row * {number})
+            return table
+
+
+        def plain_{word}(value):
+            {"; ".join(f"value += {i}" for i in range(number))}
+            return value
+
+
+        class {word.title()}:
+            """{word}"""
+
+            def method(self):
+                "Return what the {word} gave the last time."
+                return {number}
+        '''
+        for number, word in enumerate(WORDS, 1)
+    ]
+    (folder / "made.py").write_text("".join(map(textwrap.dedent, functions)), "utf-8")
+    (folder / "broken.py").write_text("def f(:\n", "utf-8")
+    (folder / "latin.py").write_bytes(b"# \xe9\xff\n")
+    info = folder / "made_pkg-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: made-pkg\nVersion: 1.0\nSummary: A package made for a test\n"
+        "\nIt holds functions about tables and says so at a length that is worth to be read.\n"
+    )
+    files = ["made.py", "broken.py", "latin.py", "gone.py"]
+    (info / "RECORD").write_text("".join(f"{file},,\n" for file in files))
+    sys.path.insert(0, str(folder))
+    return {"packages": ["made-pkg"], "stdlib": False, "topics": False}
+
+
+SOURCES = {"harvest.python": python_package}
+"""For each source: makes its input in an empty folder and returns the settings that read it."""
+REAL_SOURCES: dict[str, dict[str, object]] = {
+    "harvest.python": {"packages": ["click", "tqdm"], "stdlib": False, "topics": False}
+}
+"""For each source: settings that read a small input which exists wherever the tests run."""
+
+
+def settings_of(cls: type[Stage], references: Mapping[str, str]) -> dict[str, object]:
+    """Return settings that a stage can run with: the defaults, and what has none by examples.
+
+    :param references: the name or folder of an artefact, by kind.
+    """
+    settings: dict[str, object] = {}
+    for name, info in cls.model_fields.items():
+        if name == "from_" or not info.is_required():
+            continue
+        ref = ref_of(info)
+        if ref is not None:
+            value = references[str(ref.kind)]
+            many = typing.get_origin(info.annotation) in (list, tuple)
+            settings[name] = [value] if many else value
+        elif info.examples:
+            settings[name] = info.examples[0]
+        else:
+            raise AssertionError(_no_example(cls, f"the setting {name!r} has neither"))
+    try:
+        cls.model_validate(settings).check()
+    except ValueError as error:
+        fields = cls.model_fields.items()
+        examples = {name: info.examples[0] for name, info in fields if info.examples}
+        if not examples:
+            raise AssertionError(_no_example(cls, f"check() refuses the defaults: {error}")) from None
+        settings |= examples
+        cls.model_validate(settings).check()
+    return settings
+
+
+def _no_example(cls: type[Stage], why: str) -> str:
+    return (
+        f"{cls.name} cannot be tested by itself, as it needs defaults or examples and {why}: add "
+        f"`Field(..., examples=[value])` to the setting in {cls.__module__}"
+    )
+
+
+def recipe_for(name: str, kind: Kind | None, model: Path, **records: object) -> Recipe:
+    """Return a recipe that runs one stage, under the name `tested`, on test records."""
+    cls = STAGES[name]
+    references = {"model": str(model), "pairs": "records", "passages": "records.passages"}
+    side = "records.passages" if kind == "passages" else "records"
+    settings = settings_of(cls, references) | {"from": side}
+    stages = {"records": Records(**records), "tested": cls.model_validate(settings)}
+    return Recipe(stages)
+
+
+def source_recipe(name: str, settings: dict[str, object]) -> Recipe:
+    """Return a recipe of one source, under the name `tested`."""
+    return Recipe({"tested": STAGES[name].model_validate(settings)})
+
+
+class Quiet(PlainReporter):
+    """Says nothing."""
+
+    def say(self, message: str) -> None:
+        """Drop the message."""
+
+
+def execute(recipe: Recipe, output: Path, workers: int = 1, batch: int = 8192) -> dict[str, Artefact]:
+    """Run a recipe and return its artefacts by name."""
+    return run(recipe, output, workers=workers, batch=batch, reporter=Quiet()).artefacts
+
+
+def rows(artefact: Artefact) -> dict[str, list[dict[str, object]]]:
+    """Return all rows of an artefact by side, in order."""
+    sides = artefact.manifest.sides
+    return {side: artefact.shards(side).to_arrow().to_pylist() for side in sides}
+
+
+def files(artefact: Artefact) -> dict[str, list[tuple[int, str]]]:
+    """Return rows and checksum of every shard by side, in order."""
+    sides = artefact.manifest.sides.items()
+    return {name: [(info.rows, info.checksum) for info in side.shards] for name, side in sides}
+
+
+def decisions(artefact: Artefact, stage: Stage) -> object:
+    """Return what a stage decided, as JSON data that is the same on every machine.
+
+    Of records the ids, the fates, the names of their documents and scores to two decimals; of a
+    model what it was made of; of metrics the figures to two decimals.
+    """
+    account = artefact.account
+    counts = [account.inputs, account.kept, account.dropped, account.outputs]
+    if isinstance(stage, Build) and artefact.kind == "model":
+        notes = artefact.manifest.info["notes"]
+        plain = {k: v for k, v in notes.items() if isinstance(v, int | str)}
+        return [counts, plain]
+    if artefact.kind == "metrics":
+        metrics = json.loads((artefact.folder / "metrics.json").read_bytes())
+        return [counts, [_figures(system["metrics"]) for system in metrics["systems"]]]
+    return [counts, {side: [_decision(row) for row in found] for side, found in rows(artefact).items()}]
+
+
+def _figures(metrics: dict[str, dict[str, float]]) -> dict[str, float]:
+    return {name: round(value["mean"], 2) for name, value in metrics.items()}
+
+
+def _decision(row: dict[str, object]) -> list[object]:
+    reason = [row["drop_reason"]] if "drop_reason" in row else []
+    return [row["id"], row["split"], *reason, _scores(row), *(_docs(row, c) for c in _DOCS)]
+
+
+_DOCS = ("positives", "negatives", "candidates")
+
+
+def _docs(row: dict[str, typing.Any], column: str) -> list[object]:
+    return [[doc["id"], doc["origin"], _scores(doc)] for doc in row.get(column) or []]
+
+
+def _scores(row: dict[str, typing.Any]) -> list[object]:
+    return [[score["name"], round(score["value"], 2)] for score in row["scores"] or []]
+
+
+def digest(data: object) -> str:
+    """Hash JSON data."""
+    text = json.dumps(data, sort_keys=True, ensure_ascii=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def is_source(name: str) -> bool:
+    """Tell whether a stage is a source."""
+    return issubclass(STAGES[name], Source)

@@ -1,0 +1,172 @@
+"""Records to run stages on: seeded, realistic and hostile, from a source made for tests."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from curate.schema import Doc, Kind, Pair, Passage, Record
+from curate.stage import Drop, Source, Unit
+
+VERBS = "read write open close sort merge delete copy parse encode count find split join".split()
+NOUNS = "file socket list tree graph table matrix token stream cache index header queue row".split()
+SOURCES = ["python", "forum", "wiki/é x", None]
+LANGUAGES = ["en", "de", None]
+
+HOSTILE = [
+    "",
+    " \n\t ",
+    "\x00",
+    "nul \x00 inside a text of several words",
+    "e\u0301a\u0308o\u0302 combining marks over every letter",
+    "\u202eright to left override and back \u202c",
+    "\u05e9\u05dc\u05d5\u05dd \u05e2\u05d5\u05dc\u05dd, \u05de\u05d4 \u05e9\u05dc\u05d5\u05de\u05da",
+    "\u0645\u0631\u062d\u0628\u0627 \u0628\u0627\u0644\u0639\u0627\u0644\u0645",
+    "\u65e5\u672c\u8a9e\u306e\u30c6\u30ad\u30b9\u30c8\u306b\u306f\u7a7a\u767d\u304c\u306a\u3044",
+    "\U0001f469\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466 \U0001f3f3\ufe0f\u200d\U0001f308 " * 4,
+    "\u0130stanbul stra\u00dfe \u1e9e \ufb01ne \ufeff\u2028\u2029 \U0010ffff \ufffd",
+    "{} {0} {name} %s %d ${x} \\1 \\g<1> \\N{BULLET}",
+    "'; DROP TABLE pairs; -- <script>alert(1)</script>",
+    "https://example.org/a?b=c " * 30,
+    "1234567890 " * 20,
+    "!?!?!?...---***",
+    "the same line of text\n" * 40,
+    "word",
+    "x" * 150_000,
+    "many words again and again " * 3_000,
+]
+
+
+def texts(random: random.Random) -> tuple[str, str]:
+    """Draw a query and the function that it describes."""
+    verb, noun, other = random.choice(VERBS), random.choice(NOUNS), random.choice(NOUNS)
+    query = f"{verb.title()} the {noun} of a {other} and return how many there were."
+    lines = [f"    {random.choice(VERBS)}_{noun}({other})" for _ in range(random.randint(1, 6))]
+    return query, f"def {verb}{noun.title()}({other}):\n" + "\n".join(lines)
+
+
+def make_pairs(seed: int, rows: int, hostile: float = 0.3) -> list[Pair]:
+    """Make pairs with candidates, negatives and scores; about a share `hostile` of them are odd."""
+    rng = random.Random(seed)
+    drawn = [texts(rng) for _ in range(rows)]
+    positives = [Doc(text) for _, text in drawn]
+    pairs: list[Pair] = []
+    for row, (query, _) in enumerate(drawn):
+        mined = [_mined(rng, rng.choice(positives)) for _ in range(rng.randint(0, 6))]
+        pair = Pair(
+            "docstring-code",
+            query,
+            [_scored(positives[row], 0.5 + rng.random() / 2)],
+            rng.choice(SOURCES),  # type: ignore[arg-type]
+            f"package-{rng.randint(0, 9)}",
+            language=rng.choice(LANGUAGES),
+            candidates=mined,
+            negatives=mined[:2] if rng.random() < 0.3 else [],
+            license=rng.choice(["MIT", None]),
+            url="https://example.org/ü",
+            scores={"quality": rng.random()} if rng.random() < 0.7 else {},
+        )
+        pairs.append(_odd(rng, pair, pairs) if rng.random() < hostile else pair)
+    return pairs
+
+
+def _mined(rng: random.Random, doc: Doc) -> Doc:
+    return Doc(None, id=doc.id, origin="mined", scores={"similarity": round(rng.random(), 3)})
+
+
+def _scored(doc: Doc, similarity: float) -> Doc:
+    return Doc(doc.text, id=doc.id, scores={"similarity": round(similarity, 3)})
+
+
+def _odd(rng: random.Random, pair: Pair, before: list[Pair]) -> Pair:
+    """Spoil one thing about a pair."""
+    kept = {"candidates": pair.candidates, "source": pair.source, "group": pair.group}
+    hostile = rng.choice(HOSTILE)
+    match rng.randrange(9):
+        case 0:
+            return Pair("docstring-code", hostile, pair.positives, **kept)
+        case 1:
+            return Pair("docstring-code", pair.query, [Doc(hostile)], **kept)
+        case 2:
+            return Pair("odd", rng.choice(HOSTILE), [Doc(hostile)], **kept, meta=hostile)
+        case 3:
+            return Pair("docstring-code", None, pair.positives, **kept)  # type: ignore[arg-type]
+        case 4:
+            return Pair("docstring-code", pair.query, [], **kept)
+        case 5:  # several positives, the second of them hostile
+            return Pair("docstring-code", pair.query, [*pair.positives, Doc(hostile)], **kept)
+        case 6 if before:  # an exact copy
+            return rng.choice(before)
+        case 7 if before:  # a near copy: another query for the same passage, told differently
+            of = rng.choice(before)
+            return Pair("docstring-code", f"{pair.query}\n", of.positives, **kept)
+        case _:
+            kept["group"], kept["source"] = None, hostile[:50]
+            return Pair("", pair.query, [Doc(None, id=pair.positives[0].id)], **kept)
+
+
+def make_passages(seed: int, rows: int) -> list[Passage]:
+    """Make passages: the positives of `make_pairs` as far as they have a text, then odd ones."""
+    rng = random.Random(seed)
+    docs = [d for pair in make_pairs(seed, rows) for d in pair.positives if d.text is not None]
+    passages = [
+        Passage(
+            doc.text or "",
+            rng.choice(SOURCES),  # type: ignore[arg-type]
+            rng.choice(["a", "b", "c", None]),  # type: ignore[arg-type]
+            title=rng.choice([None, "", *HOSTILE[4:8]]),
+            language=rng.choice(LANGUAGES),
+            scores={"quality": rng.random()} if rng.random() < 0.5 else {},
+            id=doc.id,
+        )
+        for doc in docs
+    ]
+    passages.insert(rows // 2, Passage(None, "python", "a"))  # type: ignore[arg-type]
+    return passages[:rows]
+
+
+class Records(Source):
+    """Give the seeded pairs and passages of this module, in several units."""
+
+    name: ClassVar[str] = "tests.records"
+    sides: ClassVar[dict[str, Kind | None]] = {"main": "pairs", "passages": "passages"}
+
+    seed: int = 0
+    """Draws the records."""
+    rows: int = 100
+    """How many pairs, and how many passages."""
+    shards: int = 3
+    """Units that they come in."""
+    hostile: float = 0.3
+    """The share of pairs that are odd."""
+
+    def units(self) -> list[Unit]:
+        """List the units."""
+        return [Unit(f"unit {i}", f"{i} of {self.shards}", i) for i in range(self.shards)]
+
+    def harvest(self, unit: Unit) -> Iterator[list[Record] | Drop]:
+        """Give the unit's share of both kinds; each pair is an input, and each passage."""
+        pairs, passages = make_pairs(self.seed, self.rows, self.hostile), []
+        if self.rows:
+            passages = make_passages(self.seed, self.rows)
+        for records in (pairs, passages):
+            low, high = (len(records) * (unit.payload + i) // self.shards for i in (0, 1))
+            yield from ([record] for record in records[low:high])
+
+
+def static_model(folder: Path) -> Path:
+    """Save a static model whose vectors are drawn, not trained: the same on every machine."""
+    import torch
+
+    from curate.encode.static import StaticEncoder
+    from curate.encode.tokenizer import TokenizerSettings, train_tokenizer
+
+    pairs = make_pairs(1, 200, hostile=0)
+    seen = [pair.query for pair in pairs] + [pair.positives[0].text or "" for pair in pairs]
+    tokenizer, _ = train_tokenizer(seen, TokenizerSettings(vocabulary=300))
+    shape = (tokenizer.get_vocab_size(), 16)
+    weights = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    StaticEncoder(tokenizer, torch.from_numpy(weights)).save(folder)
+    return folder
