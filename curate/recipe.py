@@ -20,7 +20,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 from pydantic import ValidationError
@@ -121,6 +121,8 @@ class Recipe:
             text = path.read_text("utf-8")
         except OSError as error:
             raise RecipeError(f"{path}: cannot read the recipe: {error.strerror}") from None
+        except UnicodeDecodeError as error:
+            raise RecipeError(f"{path}: not UTF-8 text: {error.reason}") from None
         return cls.parse(text, path.stem, overrides, file=str(path))
 
     @classmethod
@@ -225,27 +227,39 @@ def _collect_lines(node: yaml.Node, path: _Path, lines: dict[_Path, int], file: 
 def _override(document: dict[str, Any], override: str) -> None:
     name, equals, text = override.partition("=")
     path = name.split(".")
-    if not equals or len(path) < 2:
+    if not equals or len(path) < 2 or not all(path):
         raise RecipeError(f"--set {override}: write params.NAME=VALUE or STAGE.FIELD=VALUE")
-    if path[0] == "params":
-        target = document.setdefault("params", {})
-        if path[1] not in target:
-            raise RecipeError(f"--set {override}: no such parameter{_hint(path[1], target)}")
-    else:
-        entry = (document.get("stages") or {}).get(path[0])
-        if not isinstance(entry, dict) or len(entry) != 1:
-            raise RecipeError(
-                f"--set {override}: no such stage{_hint(path[0], document.get('stages') or {})}"
-            )
-        kind = next(iter(entry))
-        entry[kind] = entry[kind] or {}
-        target = entry[kind]
-    for step in path[1:-1]:
-        target = target.setdefault(step, {})
     try:
-        target[path[-1]] = yaml.load(text, _Loader)
+        value = yaml.load(text, _Loader)
     except yaml.YAMLError:
         raise RecipeError(f"--set {override}: {text!r} is not a YAML value") from None
+    target = _settings_of(document, path, override)
+    for step in path[1:-1]:
+        target = target.setdefault(step, {})
+        if not isinstance(target, dict):
+            raise RecipeError(f"--set {override}: {step} is {target!r}, which has no parts to set")
+    target[path[-1]] = value
+
+
+def _settings_of(document: dict[str, Any], path: list[str], override: str) -> dict[str, Any]:
+    """Return the parameters, or the settings of the stage, that an override names."""
+    if path[0] == "params":
+        params = document.get("params") or {}
+        if not isinstance(params, dict) or path[1] not in params:
+            raise RecipeError(f"--set {override}: no such parameter{_hint(path[1], params)}")
+        return params
+    stages = document.get("stages")
+    stages = stages if isinstance(stages, dict) else {}
+    if isinstance(stages.get(path[0]), str):  # `name: STAGE` is short for `name: {STAGE: {}}`
+        stages[path[0]] = {stages[path[0]]: {}}
+    entry = stages.get(path[0])
+    if not isinstance(entry, dict) or len(entry) != 1:
+        raise RecipeError(f"--set {override}: no such stage{_hint(path[0], stages)}")
+    ((kind, settings),) = entry.items()
+    if settings is not None and not isinstance(settings, dict):
+        raise RecipeError(f"--set {override}: stage {path[0]} holds {settings!r}, not settings")
+    entry[kind] = settings or {}
+    return cast(dict[str, Any], entry[kind])
 
 
 def _fill(value: Any, params: Mapping[str, Any], path: _Path, problems: Problems) -> Any:
@@ -288,9 +302,11 @@ def _build_stage(
     except ValidationError as error:
         for problem in error.errors():
             location = tuple(problem["loc"])
-            where = ".".join(str(step) for step in location)
+            where = "".join(
+                f", {step}" if n == 0 else f".{step}" for n, step in enumerate(location)
+            )
             message = _explain(problem, known[kind])
-            problems.add((*path, kind, *location), f"stage {name} ({kind}), {where}: {message}")
+            problems.add((*path, kind, *location), f"stage {name} ({kind}){where}: {message}")
         return None
 
 
@@ -342,8 +358,12 @@ class _Wiring:
             self.stage.check()
         except ValueError as error:
             self._problem(None, str(error))
-        first = self._kind(main[0]) if main else None
-        kinds = self.stage.gives(first or (self.stage.takes[0] if self.stage.takes else None))
+        kinds: dict[str, Kind] = {}
+        try:
+            first = self._kind(main[0]) if main else None
+            kinds = self.stage.gives(first or (self.stage.takes[0] if self.stage.takes else None))
+        except ValueError as error:
+            self._problem("from", str(error))
         return Node(self.name, self.stage, main, refs, kinds)
 
     def _problem(self, field_name: str | None, message: str) -> None:
@@ -380,7 +400,8 @@ class _Wiring:
                 continue
             if ref.path and value.split(".")[0] not in self.above:
                 if Path(value).is_dir():
-                    found.append(Reference(None, path=Path(value).absolute()))
+                    # Links are followed now: `runs/latest` is another folder once the run begins.
+                    found.append(Reference(None, path=Path(value).resolve()))
                     continue
                 self._problem(
                     field_name, f"{value!r} is neither a stage above nor a folder that exists"

@@ -81,7 +81,7 @@ class Split(Global):
 
     held_out_groups: list[str] = Field([])
     """Groups to hold out, by name; one that does not occur is noted, not refused."""
-    held_out: float | None = Field(None, gt=0, lt=1)
+    held_out: float | None = Field(None, gt=0, lt=1, examples=[0.3])
     """Share of the groups (not of the records) to hold out besides. A group's own name and the seed
     decide, so that it stays on its side when other groups come or go."""
     seed: int = Field(0, ge=0)

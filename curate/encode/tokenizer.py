@@ -7,9 +7,11 @@ that they are saved with it and every library that loads `tokenizer.json` reads 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
@@ -20,6 +22,10 @@ UNKNOWN = "[UNK]"
 # whole, and one that no identifier holds once text is lower-cased.
 NAME_MARK = "§"
 _MAX_NAME_WORDS = 6
+_CONTINUES = "##"
+_ALPHABET = 1000
+_CODE_POINTS = 0x110000
+_COUNTED_TEXTS = 8192
 
 _CAMEL_CASE = r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])"
 _DEFINITION = (
@@ -47,8 +53,11 @@ class TokenizerSettings(BaseModel):
     """Split identifiers at capitals, and mark the words of the name that a definition begins with."""
 
 
-def train_tokenizer(texts: Iterable[str], settings: TokenizerSettings) -> tuple[Tokenizer, int]:
-    """Learn word pieces.
+def train_tokenizer(texts: Sequence[str], settings: TokenizerSettings) -> tuple[Tokenizer, int]:
+    """Learn word pieces; the same ones from the same texts, in every process.
+
+    Left alone, the trainer numbers the pieces of one character in the order of a hash table, and by
+    these numbers it decides between equally frequent pieces. So it is given them in a fixed order.
 
     :return: the tokenizer; and how many of its ids, the first ones, were learned. With `code`, each
         whole word has a twin for its use in a defined name, and the twins follow in order of their
@@ -56,14 +65,17 @@ def train_tokenizer(texts: Iterable[str], settings: TokenizerSettings) -> tuple[
     """
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 
+    alphabet = _alphabet(texts, settings.max_chars)
     learner = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
     learner.normalizer = _normalizer(settings, learning=True)
     learner.pre_tokenizer = pre_tokenizers.Split(Regex(_WORD), "removed", invert=True)
     trainer = trainers.WordPieceTrainer(
         vocab_size=settings.vocabulary,
         min_frequency=2,
-        limit_alphabet=1000,
-        special_tokens=[UNKNOWN],
+        initial_alphabet=alphabet,
+        limit_alphabet=len(alphabet),
+        special_tokens=[UNKNOWN, *(_CONTINUES + character for character in alphabet)],
+        continuing_subword_prefix=_CONTINUES,
         show_progress=False,
     )
     learner.train_from_iterator(texts, trainer)
@@ -78,6 +90,19 @@ def train_tokenizer(texts: Iterable[str], settings: TokenizerSettings) -> tuple[
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(_WORD), "removed", invert=True)
     tokenizer.enable_truncation(settings.max_tokens)
     return tokenizer, len(pieces)
+
+
+def _alphabet(texts: Sequence[str], max_chars: int) -> list[str]:
+    """Return the most frequent letters and digits of some texts, ordered by code point."""
+    counts = np.zeros(_CODE_POINTS, np.int64)
+    for start in range(0, len(texts), _COUNTED_TEXTS):
+        read = "".join(text[:max_chars] for text in texts[start : start + _COUNTED_TEXTS]).lower()
+        counts += np.bincount(
+            np.frombuffer(read.encode("utf-32-le"), np.uint32), minlength=len(counts)
+        )
+    order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
+    readable = [c for c in map(chr, order.tolist()) if unicodedata.category(c)[0] in "LN"]
+    return sorted(readable[:_ALPHABET])
 
 
 def twins(tokenizer: Tokenizer, learned: int) -> list[int]:

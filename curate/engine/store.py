@@ -176,16 +176,21 @@ class Store:
 
         If another process was faster, its folder stays: same key, same content.
         """
-        owner = f"{os.getpid()}@{socket.gethostname()}"
-        temporary = self.root / "tmp" / f"{owner}~{uuid.uuid4().hex}"
-        temporary.mkdir(parents=True)
-        try:
+        with self._temporary() as temporary:
             yield temporary
             try:
                 temporary.rename(target)
             except OSError:
                 if not target.exists():
                     raise
+
+    @contextmanager
+    def _temporary(self) -> Iterator[Path]:
+        owner = f"{os.getpid()}@{socket.gethostname()}"
+        temporary = self.root / "tmp" / f"{owner}~{uuid.uuid4().hex}"
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -198,6 +203,11 @@ class Store:
     def forget_work(self, name: str) -> None:
         """Remove the scratch of a finished artefact."""
         shutil.rmtree(self.root / "work" / name, ignore_errors=True)
+
+    def discard(self, folder: Path) -> None:
+        """Remove a folder: it vanishes at once, also if this process is killed meanwhile."""
+        with self._temporary() as temporary:
+            folder.rename(temporary / folder.name)
 
     def sweep(self) -> None:
         """Remove the temporary folders that killed processes of this host left behind."""
@@ -227,8 +237,7 @@ class Store:
 
         :raises BusyError: if a run works in it, or another process is cleaning it.
         """
-        nobody_waits: Callable[[str], None] = lambda _: None  # noqa: E731
-        with self.lock(_CLEANING, False, nobody_waits, "the store is being cleaned"):
+        with self.lock(_CLEANING, False, _say_nothing, "the store is being cleaned"):
             for path in sorted((self.root / "locks").glob(f"{_RUN_LOCK}*.lock")):
                 left_behind = filelock.FileLock(path)
                 try:
@@ -271,6 +280,10 @@ class Store:
         finally:
             holder.unlink(missing_ok=True)
             lock.release()
+
+
+def _say_nothing(_: str) -> None:
+    """Ignore a sentence: who does not wait has nothing to tell."""
 
 
 def _read_holder(path: Path) -> str:

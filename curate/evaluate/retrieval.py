@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
@@ -31,7 +31,7 @@ from curate.schema import Kind
 from curate.stage import MAIN, Build, Built, Context, Inputs, Ref
 from curate.text import bm25 as lexical
 
-BM25 = "bm25"
+Lexical = Literal["bm25", "bm25-english"]
 METRICS = "metrics.json"
 PER_QUERY = "per_query.arrow"
 _SHOWN = 5
@@ -51,15 +51,16 @@ class System:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
-def bm25_system(k1: float = lexical.K1, b: float = lexical.B) -> System:
-    """Return BM25 as a system."""
+def bm25_system(name: Lexical = "bm25", k1: float = lexical.K1, b: float = lexical.B) -> System:
+    """Return BM25 as a system; `bm25-english` stems words and leaves out stop words."""
+    english = name == "bm25-english"
 
     def search(
         queries: Sequence[str], texts: Sequence[str], k: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        return lexical.BM25(texts, k1, b).top_k(queries, k)
+        return lexical.BM25(texts, k1, b, english).top_k(queries, k)
 
-    return System(BM25, search, {"k1": k1, "b": b})
+    return System(name, search, {"k1": k1, "b": b})
 
 
 def encoder_system(name: str, model: str | Path, threads: int | None = None) -> System:
@@ -259,8 +260,8 @@ class RetrievalEvaluation(Build):
 
     models: Annotated[list[str], Ref("model", path=True), Field(min_length=1)]
     """The models to compare, in order; the last is the one to prove."""
-    bm25: bool = True
-    """Whether BM25 is the first system of the comparison."""
+    baselines: tuple[Lexical, ...] = ("bm25",)
+    """Lexical systems to compare with, first in the table: `bm25`, and `bm25-english` with stems."""
     train: Annotated[str | None, Ref("pairs")] = None
     """Training pairs to tune BM25's k1 and b on; without them they are Lucene's 1.2 and 0.75."""
     k1: list[float] = Field([0.6, 1.2, 2.0, 3.0], min_length=1)
@@ -284,14 +285,20 @@ class RetrievalEvaluation(Build):
 
     def check(self) -> None:
         """Refuse systems of one name."""
-        names = [BM25] * self.bm25 + self.models
+        names = [*self.baselines, *self.models]
         if len(set(names)) < len(names):
             raise ValueError(f"models: each must have a name of its own, got {names}")
 
     def build(self, inputs: Inputs, folder: Path, context: Context) -> Built:
         """Compare, and write the metrics."""
         data = from_pairs(inputs.main, "held-out pairs", self.min_query_words)
-        systems, tuning = self._bm25(inputs) if self.bm25 else ([], None)
+        tunings = self._tune(inputs)
+        systems = [
+            bm25_system(name, tunings[name].k1, tunings[name].b)
+            if name in tunings
+            else bm25_system(name)
+            for name in self.baselines
+        ]
         systems += [encoder_system(n, f, context.threads) for n, f in inputs.models["models"]]
         report = evaluate_retrieval(
             systems,
@@ -301,7 +308,8 @@ class RetrievalEvaluation(Build):
             searches=self._searches(data),
             progress=lambda done, total: context.progress(done, total, "systems"),
         )
-        facts = report.to_dict() | {"tuning": asdict(tuning) if tuning else None}
+        facts = report.to_dict()
+        facts["tuning"] = {name: asdict(tuning) for name, tuning in tunings.items()}
         (folder / METRICS).write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
         report.per_query().write_ipc(folder / PER_QUERY)
         context.note(
@@ -315,13 +323,16 @@ class RetrievalEvaluation(Build):
         rows = len(inputs.main)
         return Built(inputs=rows, kept=rows - sum(left_out.values()), dropped=left_out)
 
-    def _bm25(self, inputs: Inputs) -> tuple[list[System], Tuning | None]:
-        if "train" not in inputs.records:
-            return [bm25_system()], None
+    def _tune(self, inputs: Inputs) -> dict[Lexical, Tuning]:
+        """Tune the lexical systems on training queries, where there are any."""
+        if "train" not in inputs.records or not self.baselines:
+            return {}
         train = from_pairs(inputs.records["train"], "training pairs", self.min_query_words)
         part = train.sample(self.tuning_queries, self.tuning_passages, self.seed)
-        tuning = tune_bm25(part, self.k1, self.b)
-        return [bm25_system(tuning.k1, tuning.b)], tuning
+        return {
+            name: tune_bm25(part, self.k1, self.b, english=name == "bm25-english")
+            for name in self.baselines
+        }
 
     def _searches(self, data: RetrievalSet) -> list[str]:
         if self.search is not None:

@@ -12,8 +12,8 @@ from pydantic import Field
 
 from curate.encode import load_encoder
 from curate.encode.neighbours import ranks
-from curate.schema import Kind, first_positive, with_score
-from curate.shards import Shards
+from curate.encode.passages import own_rows, passages_of
+from curate.schema import Kind, with_score
 from curate.stage import Context, Global, Inputs, Outcome, Ref, decide
 
 RANK = "consistency_rank"
@@ -52,42 +52,41 @@ class ConsistencyFilter(Global):
 
     def fit(self, inputs: Inputs, context: Context) -> Ranks:
         """Rank every pair; note the share kept for each k."""
-        ids, texts = pool_of(inputs.main, self.pool, self.seed)
-        found = context.memo("ranks", lambda: self._rank(inputs, context, ids, texts))
+        found = context.memo("ranks", lambda: self._rank(inputs, context))
         ranked = found[found > 0]
+        size = min(self.pool, len(passages_of(inputs.main).ids))
         curve = {str(k): round(float((ranked <= k).mean()), 4) for k in _CURVE if len(ranked)}
-        context.note(pool=len(ids), share_within=curve)
-        return Ranks(found, len(ids))
+        context.note(pool=size, share_within=curve)
+        return Ranks(found, size)
 
-    def _rank(
-        self, inputs: Inputs, context: Context, ids: pl.Series, texts: list[str]
-    ) -> np.ndarray:
-        table = inputs.main.to_arrow(["query", "positives"])
-        frame = pl.DataFrame(
-            {
-                "query": pl.from_arrow(table["query"]),
-                "text": pl.from_arrow(first_positive(table)),
-                "id": pl.from_arrow(first_positive(table, "id")),
-            }
-        )
-        usable = frame["query"].is_not_null() & frame["text"].is_not_null()
-        frame = frame.filter(usable)
+    def _rank(self, inputs: Inputs, context: Context) -> np.ndarray:
+        passages = passages_of(inputs.main)
+        rows = own_rows(inputs.main, passages)
+        queries = inputs.main.to_arrow(["query"])["query"]
+        usable = np.flatnonzero((rows >= 0) & queries.is_valid().to_numpy())
         encoder = load_encoder(inputs.model("encoder"), context.threads)
         context.progress(0, 0, "vectors")
-        own_texts = frame["text"].unique(maintain_order=True)
-        own_vectors = encoder.encode_passages(own_texts.to_list())
-        queries = encoder.encode_queries(frame["query"].to_list())
-        own = own_vectors[_positions(frame["text"], own_texts)]
-        pool = encoder.encode_passages(texts)
-        result = np.zeros(len(usable), np.int64)
-        result[usable.to_numpy()] = ranks(
-            queries,
-            own,
-            pool,
-            _positions(frame["id"], ids),
+        vectors = encoder.encode_passages(passages.texts)
+        result = np.zeros(len(rows), np.int64)
+        if len(usable) == 0:
+            return result
+        pool = self._pool(len(vectors))
+        place = np.full(len(vectors), -1, np.int64)
+        place[pool] = np.arange(len(pool))
+        result[usable] = ranks(
+            encoder.encode_queries(queries.take(pa.array(usable)).to_pylist()),
+            vectors[rows[usable]],
+            vectors[pool],
+            place[rows[usable]],
             lambda done, total: context.progress(done, total, "queries"),
         )
         return result
+
+    def _pool(self, count: int) -> np.ndarray:
+        """Draw the rows of the pool from `count` passages in the order of their ids."""
+        if count <= self.pool:
+            return np.arange(count)
+        return np.sort(np.random.default_rng(self.seed).choice(count, self.pool, replace=False))
 
     def apply(self, table: pa.Table, start: int, fitted: Ranks) -> Outcome:
         """Keep the pairs within the top k; store every rank."""
@@ -107,31 +106,3 @@ class ConsistencyFilter(Global):
             decided["reason"].to_arrow().cast(pa.string()),
             decided["detail"].to_arrow().cast(pa.string()),
         )
-
-
-def pool_of(pairs: Shards, size: int, seed: int) -> tuple[pl.Series, list[str]]:
-    """Draw at most `size` distinct positives, by id, from all pairs.
-
-    :return: their ids, sorted, and their texts.
-    """
-    table = pairs.to_arrow(["positives"])
-    frame = pl.DataFrame(
-        {
-            "id": pl.from_arrow(first_positive(table, "id")),
-            "text": pl.from_arrow(first_positive(table)),
-        }
-    )
-    frame = frame.drop_nulls().unique("id").sort("id")
-    if len(frame) > size:
-        chosen = np.random.default_rng(seed).choice(len(frame), size, replace=False)
-        frame = frame[np.sort(chosen)]
-    return frame["id"], frame["text"].to_list()
-
-
-def _positions(values: pl.Series, known: pl.Series) -> np.ndarray:
-    """Return where each value stands among distinct known ones, int64; -1 where it does not."""
-    places = pl.DataFrame({"value": known, "place": np.arange(len(known), dtype=np.int64)})
-    found = pl.DataFrame({"value": values}).join(
-        places, on="value", how="left", maintain_order="left"
-    )
-    return found["place"].fill_null(-1).to_numpy()

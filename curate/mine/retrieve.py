@@ -6,17 +6,16 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 from pydantic import Field
 
 from curate.encode import load_encoder
 from curate.encode.neighbours import top_k
+from curate.encode.passages import Passages, own_rows, passages_of
 from curate.mine import SIMILARITY
 from curate.schema import (
     Kind,
     docs,
-    first_positive,
     replace_docs,
     with_first_positive_score,
 )
@@ -59,37 +58,41 @@ class Retrieve(Global):
 
     def fit(self, inputs: Inputs, context: Context) -> Found:
         """Encode the corpus and the queries, and search."""
-        corpus = _corpus(inputs)
+        corpus = passages_of(inputs.records.get("corpus", inputs.main))
+        if not len(corpus.ids):
+            return _nothing(len(inputs.main))
         table = context.memo("found", lambda: self._search(inputs, context, corpus))
         rows, scores = (
             table[name].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
             for name in ("rows", "scores")
         )
-        context.note(corpus=len(corpus))
-        ids = corpus["id"].to_arrow().cast(pa.string())
+        context.note(corpus=len(corpus.ids))
+        ids = corpus.ids.to_arrow().cast(pa.string())
         return Found(ids, rows, scores, table["own"].to_numpy())
 
-    def _search(self, inputs: Inputs, context: Context, corpus: pl.DataFrame) -> pa.Table:
-        pairs = inputs.main.to_arrow(["query", "positives"])
-        positives = pl.Series(pl.from_arrow(first_positive(pairs)))
+    def _search(self, inputs: Inputs, context: Context, corpus: Passages) -> pa.Table:
         encoder = load_encoder(inputs.model("encoder"), context.threads)
         context.progress(0, 0, "vectors")
-        queries = encoder.encode_queries(pairs["query"].fill_null("").to_pylist())
-        own = encoder.encode_passages(positives.fill_null("").to_list())
-        similarity = np.einsum("nd,nd->n", queries, own)
-        similarity[positives.is_null().to_numpy()] = np.nan
-        scores, rows = top_k(
-            queries,
-            encoder.encode_passages(corpus["text"].to_list()),
-            self.top,
-            lambda done, n: context.progress(done, n, "queries"),
+        texts = inputs.main.to_arrow(["query"])["query"].fill_null("")
+        queries = encoder.encode_queries(texts.to_pylist())
+        vectors = encoder.encode_passages(corpus.texts)
+        positives, known = corpus, vectors
+        if "corpus" in inputs.records:
+            positives = passages_of(inputs.main)
+            known = encoder.encode_passages(positives.texts)
+        rows = own_rows(inputs.main, positives)
+        own = np.full(len(rows), np.nan, np.float32)
+        has = rows >= 0
+        own[has] = np.einsum("nd,nd->n", queries[has], known[rows[has]])
+        scores, found = top_k(
+            queries, vectors, self.top, lambda done, n: context.progress(done, n, "queries")
         )
-        width = rows.shape[1]
+        width = found.shape[1]
         return pa.table(
             {
-                "rows": pa.FixedSizeListArray.from_arrays(rows.ravel().astype(np.int32), width),
+                "rows": pa.FixedSizeListArray.from_arrays(found.ravel().astype(np.int32), width),
                 "scores": pa.FixedSizeListArray.from_arrays(scores.ravel(), width),
-                "own": similarity,
+                "own": own,
             }
         )
 
@@ -102,13 +105,7 @@ class Retrieve(Global):
         return keep_all(with_first_positive_score(table, SIMILARITY, fitted.own[here]))
 
 
-def _corpus(inputs: Inputs) -> pl.DataFrame:
-    """Return the distinct passages to search, `id` and `text`, ordered by id."""
-    if "corpus" in inputs.records:
-        passages = inputs.records["corpus"].to_arrow(["id", "text"])
-        ids, texts = passages["id"], passages["text"]
-    else:
-        pairs = inputs.main.to_arrow(["positives"])
-        ids, texts = first_positive(pairs, "id"), first_positive(pairs)
-    frame = pl.DataFrame({"id": pl.from_arrow(ids), "text": pl.from_arrow(texts)})
-    return frame.drop_nulls().unique("id", keep="first", maintain_order=True).sort("id")
+def _nothing(n: int) -> Found:
+    """Return what is found for n pairs where there is no passage to search."""
+    none = np.zeros((n, 0), np.float32)
+    return Found(pa.array([], pa.string()), none.astype(np.int32), none, np.full(n, np.nan))

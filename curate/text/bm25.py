@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from curate.errors import MissingExtraError
 from curate.text.identifiers import split_identifiers
 
 if TYPE_CHECKING:
@@ -34,11 +35,16 @@ class Terms:
     Several indices over the same texts (a grid of `k1` and `b`) share one `Terms`.
 
     :param texts: n texts; a null counts as empty.
+    :param english: leave out English stop words, and reduce words to their stems (Snowball).
+    :raises MissingExtraError: if `english` is asked for and PyStemmer is not installed.
     """
 
-    def __init__(self, texts: Sequence[str | None] | pl.Series) -> None:
+    def __init__(self, texts: Sequence[str | None] | pl.Series, english: bool = False) -> None:
         series = pl.Series(texts, dtype=pl.String).fill_null("")
         self.lists = split_identifiers(series).str.extract_all(_TERM)
+        self.english = english
+        if english:
+            self.lists = _stems(self.lists)
 
     def __len__(self) -> int:
         return len(self.lists)
@@ -53,6 +59,21 @@ class Terms:
         return self.lists.list.eval(number)
 
 
+def _stems(lists: pl.Series) -> pl.Series:
+    """Drop stop words and stem the rest, word by distinct word."""
+    try:
+        from Stemmer import Stemmer
+    except ImportError:
+        raise MissingExtraError("PyStemmer", "eval") from None
+    from bm25s.stopwords import STOPWORDS_EN
+
+    words = lists.explode().drop_nulls().unique().sort()
+    kept = words.filter(~words.is_in(list(STOPWORDS_EN)))
+    stems = pl.Series(Stemmer("english").stemWords(kept.to_list()), dtype=pl.String)
+    stem = pl.element().replace_strict(kept, stems, default=None).drop_nulls()
+    return lists.list.eval(stem) if len(kept) else lists.list.head(0)
+
+
 class BM25:
     """A BM25 index over passages. Holds 8 bytes per distinct term of each passage.
 
@@ -62,16 +83,22 @@ class BM25:
     :param texts: n passages, or their `Terms`.
     :param k1: how much a repeated term adds; 0 counts it once.
     :param b: how much long passages are discounted, from 0 to 1.
+    :param english: see `Terms`; not used if `texts` are terms already.
     :raises ValueError: if `k1` or `b` is out of range.
     """
 
     def __init__(
-        self, texts: Sequence[str | None] | pl.Series | Terms, k1: float = K1, b: float = B
+        self,
+        texts: Sequence[str | None] | pl.Series | Terms,
+        k1: float = K1,
+        b: float = B,
+        english: bool = False,
     ) -> None:
         if k1 < 0 or not 0 <= b <= 1:
             raise ValueError(f"BM25 needs k1 >= 0 and b from 0 to 1, got k1 {k1} and b {b}")
-        terms = texts if isinstance(texts, Terms) else Terms(texts)
+        terms = texts if isinstance(texts, Terms) else Terms(texts, english)
         self.k1, self.b, self.size = k1, b, len(terms)
+        self.english = terms.english
         self.vocabulary = terms.vocabulary()
         self._weights = self._weigh(terms)
 
@@ -101,7 +128,8 @@ class BM25:
         """
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}")
-        counts = self._count(queries if isinstance(queries, Terms) else Terms(queries))
+        terms = queries if isinstance(queries, Terms) else Terms(queries, self.english)
+        counts = self._count(terms)
         k = min(k, self.size)
         scores = np.zeros((counts.shape[0], k), np.float32)
         rows = np.full((counts.shape[0], k), -1, np.int64)

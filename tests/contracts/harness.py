@@ -13,9 +13,10 @@ from curate.engine.progress import PlainReporter
 from curate.engine.store import Artefact
 from curate.recipe import Recipe
 from curate.registry import registry
-from curate.schema import Kind
-from curate.stage import Build, Source, Stage, ref_of
-from tests.contracts.records import Records
+from curate.schema import Kind, to_table
+from curate.shards import Manifest, Side, write_manifest, write_shard
+from curate.stage import MAIN, Build, Source, Stage, ref_of
+from tests.contracts.records import Nulls, Records, make_pairs
 
 STAGES: dict[str, type[Stage]] = {
     name: cls for name, cls in registry().items() if not cls.__module__.startswith("tests")
@@ -71,12 +72,24 @@ def python_package(folder: Path) -> dict[str, object]:
     return {"packages": ["made-pkg"], "stdlib": False, "topics": False}
 
 
-SOURCES = {"harvest.python": python_package}
+def shards_of_pairs(folder: Path) -> dict[str, object]:
+    """Write two shards, for `harvest.shards` to read."""
+    table = to_table(make_pairs(7, 300), "pairs")
+    halves = {"a.arrow": table.slice(0, 150), "b.arrow": table.slice(150)}
+    side = Side("pairs", [write_shard(folder, name, half) for name, half in halves.items()])
+    write_manifest(folder, Manifest({MAIN: side}))
+    return {"path": str(folder)}
+
+
+def click_and_tqdm(folder: Path) -> dict[str, object]:
+    """Name two packages that are installed wherever the tests run."""
+    return {"packages": ["click", "tqdm"], "stdlib": False, "topics": False}
+
+
+SOURCES = {"harvest.python": python_package, "harvest.shards": shards_of_pairs}
 """For each source: makes its input in an empty folder and returns the settings that read it."""
-REAL_SOURCES: dict[str, dict[str, object]] = {
-    "harvest.python": {"packages": ["click", "tqdm"], "stdlib": False, "topics": False}
-}
-"""For each source: settings that read a small input which exists wherever the tests run."""
+REAL_SOURCES = {"harvest.python": click_and_tqdm, "harvest.shards": shards_of_pairs}
+"""The same with more than 100 inputs of the kind that users have."""
 
 
 def settings_of(cls: type[Stage], references: Mapping[str, str]) -> dict[str, object]:
@@ -116,13 +129,21 @@ def _no_example(cls: type[Stage], why: str) -> str:
     )
 
 
-def recipe_for(name: str, kind: Kind | None, model: Path, **records: object) -> Recipe:
-    """Return a recipe that runs one stage, under the name `tested`, on test records."""
+def recipe_for(
+    name: str, kind: Kind | None, model: Path, *, nulls: bool = False, **records: object
+) -> Recipe:
+    """Return a recipe that runs one stage, under the name `tested`, on test records.
+
+    :param nulls: make some of the records' lists null first.
+    """
     cls = STAGES[name]
     references = {"model": str(model), "pairs": "records", "passages": "records.passages"}
-    side = "records.passages" if kind == "passages" else "records"
-    settings = settings_of(cls, references) | {"from": side}
-    stages = {"records": Records(**records), "tested": cls.model_validate(settings)}
+    stages: dict[str, Stage] = {"records": Records.model_validate(records)}
+    given = "records.passages" if kind == "passages" else "records"
+    if nulls:
+        stages["nulls"] = Nulls(from_=given)
+        given = "nulls"
+    stages["tested"] = cls.model_validate(settings_of(cls, references) | {"from": given})
     return Recipe(stages)
 
 

@@ -2,13 +2,16 @@
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from curate.schema import Doc, Kind, Pair, Passage, Record
-from curate.stage import Drop, Source, Unit
+from curate.stage import Drop, Map, Outcome, Source, Unit, keep_all
 
 VERBS = "read write open close sort merge delete copy parse encode count find split join".split()
 NOUNS = "file socket list tree graph table matrix token stream cache index header queue row".split()
@@ -48,69 +51,75 @@ def texts(random: random.Random) -> tuple[str, str]:
 
 
 def make_pairs(seed: int, rows: int, hostile: float = 0.3) -> list[Pair]:
-    """Make pairs with candidates, negatives and scores; about a share `hostile` of them are odd."""
+    """Make pairs with candidates, negatives and scores; about a share `hostile` of them are odd.
+
+    Candidates come without text, as mining leaves them; each is the first positive of some pair.
+    """
     rng = random.Random(seed)
-    drawn = [texts(rng) for _ in range(rows)]
-    positives = [Doc(text) for _, text in drawn]
     pairs: list[Pair] = []
-    for row, (query, _) in enumerate(drawn):
-        mined = [_mined(rng, rng.choice(positives)) for _ in range(rng.randint(0, 6))]
-        pair = Pair(
-            "docstring-code",
-            query,
-            [_scored(positives[row], 0.5 + rng.random() / 2)],
-            rng.choice(SOURCES),  # type: ignore[arg-type]
-            f"package-{rng.randint(0, 9)}",
-            language=rng.choice(LANGUAGES),
-            candidates=mined,
-            negatives=mined[:2] if rng.random() < 0.3 else [],
-            license=rng.choice(["MIT", None]),
-            url="https://example.org/ü",
-            scores={"quality": rng.random()} if rng.random() < 0.7 else {},
-        )
+    for _ in range(rows):
+        pair = _plain_pair(rng)
         pairs.append(_odd(rng, pair, pairs) if rng.random() < hostile else pair)
+    untold = [pair for pair in pairs if rng.random() < hostile / 10]
+    told = [pair for pair in pairs if pair not in untold and pair.positives]
+    known = sorted({pair.positives[0].id for pair in told if pair.positives[0].text is not None})
+    for pair in pairs if known else ():
+        pair.candidates = [_mined(rng, known) for _ in range(rng.randint(0, 6))]
+        pair.negatives = pair.candidates[:2] if rng.random() < 0.3 else []
+    for pair in untold if known else ():
+        pair.positives = [Doc(None, id=rng.choice(known))]
     return pairs
 
 
-def _mined(rng: random.Random, doc: Doc) -> Doc:
-    return Doc(None, id=doc.id, origin="mined", scores={"similarity": round(rng.random(), 3)})
+def _plain_pair(rng: random.Random) -> Pair:
+    query, passage = texts(rng)
+    return Pair(
+        "docstring-code",
+        query,
+        [Doc(passage, scores={"similarity": round(0.5 + rng.random() / 2, 3)})],
+        rng.choice(SOURCES),  # type: ignore[arg-type]
+        f"package-{rng.randint(0, 9)}",
+        language=rng.choice(LANGUAGES),
+        license=rng.choice(["MIT", None]),
+        url="https://example.org/\u00fc",
+        scores={"quality": rng.random()} if rng.random() < 0.7 else {},
+    )
 
 
-def _scored(doc: Doc, similarity: float) -> Doc:
-    return Doc(doc.text, id=doc.id, scores={"similarity": round(similarity, 3)})
+def _mined(rng: random.Random, known: list[str]) -> Doc:
+    score = round(rng.random(), 3)
+    return Doc(None, id=rng.choice(known), origin="mined", scores={"similarity": score})
 
 
 def _odd(rng: random.Random, pair: Pair, before: list[Pair]) -> Pair:
     """Spoil one thing about a pair."""
-    kept = {"candidates": pair.candidates, "source": pair.source, "group": pair.group}
+    shared = {"source": pair.source, "group": pair.group}
     hostile = rng.choice(HOSTILE)
     match rng.randrange(9):
         case 0:
-            return Pair("docstring-code", hostile, pair.positives, **kept)
+            return Pair("docstring-code", hostile, pair.positives, **shared)
         case 1:
-            return Pair("docstring-code", pair.query, [Doc(hostile)], **kept)
+            return Pair("docstring-code", pair.query, [Doc(hostile)], **shared)
         case 2:
-            return Pair("odd", rng.choice(HOSTILE), [Doc(hostile)], **kept, meta=hostile)
+            return Pair("odd", rng.choice(HOSTILE), [Doc(hostile)], **shared, meta=hostile)
         case 3:
-            return Pair("docstring-code", None, pair.positives, **kept)  # type: ignore[arg-type]
+            return Pair("docstring-code", None, pair.positives, **shared)  # type: ignore[arg-type]
         case 4:
-            return Pair("docstring-code", pair.query, [], **kept)
-        case 5:  # several positives, the second of them hostile
-            return Pair("docstring-code", pair.query, [*pair.positives, Doc(hostile)], **kept)
+            return Pair("docstring-code", pair.query, [], **shared)
+        case 5:  # several positives, the second of them odd
+            return Pair("docstring-code", pair.query, [*pair.positives, Doc(hostile)], **shared)
         case 6 if before:  # an exact copy
-            return rng.choice(before)
-        case 7 if before:  # a near copy: another query for the same passage, told differently
-            of = rng.choice(before)
-            return Pair("docstring-code", f"{pair.query}\n", of.positives, **kept)
+            return replace(rng.choice(before))
+        case 7 if before:  # another query for the same passage
+            return Pair("docstring-code", pair.query, rng.choice(before).positives, **shared)
         case _:
-            kept["group"], kept["source"] = None, hostile[:50]
-            return Pair("", pair.query, [Doc(None, id=pair.positives[0].id)], **kept)
+            return Pair("", pair.query, pair.positives, hostile[:50], None)  # type: ignore[arg-type]
 
 
 def make_passages(seed: int, rows: int) -> list[Passage]:
     """Make passages: the positives of `make_pairs` as far as they have a text, then odd ones."""
     rng = random.Random(seed)
-    docs = [d for pair in make_pairs(seed, rows) for d in pair.positives if d.text is not None]
+    docs = [d for pair in make_pairs(seed, 2 * rows) for d in pair.positives if d.text is not None]
     passages = [
         Passage(
             doc.text or "",
@@ -123,7 +132,8 @@ def make_passages(seed: int, rows: int) -> list[Passage]:
         )
         for doc in docs
     ]
-    passages.insert(rows // 2, Passage(None, "python", "a"))  # type: ignore[arg-type]
+    if len(passages) > 2:
+        passages[1] = Passage(None, "python", "a")  # type: ignore[arg-type]
     return passages[:rows]
 
 
@@ -141,6 +151,8 @@ class Records(Source):
     """Units that they come in."""
     hostile: float = 0.3
     """The share of pairs that are odd."""
+    barren: bool = False
+    """Give records that have neither query, positives nor text."""
 
     def units(self) -> list[Unit]:
         """List the units."""
@@ -148,12 +160,31 @@ class Records(Source):
 
     def harvest(self, unit: Unit) -> Iterator[list[Record] | Drop]:
         """Give the unit's share of both kinds; each pair is an input, and each passage."""
-        pairs, passages = make_pairs(self.seed, self.rows, self.hostile), []
-        if self.rows:
-            passages = make_passages(self.seed, self.rows)
+        pairs: list[Pair] = make_pairs(self.seed, self.rows, self.hostile)
+        passages: list[Passage] = make_passages(self.seed, self.rows)
+        if self.barren:
+            pairs = [Pair("", None, [], "none", "g") for _ in pairs]  # type: ignore[arg-type]
+            passages = [Passage(None, "none", "g") for _ in passages]  # type: ignore[arg-type]
         for records in (pairs, passages):
             low, high = (len(records) * (unit.payload + i) // self.shards for i in (0, 1))
             yield from ([record] for record in records[low:high])
+
+
+class Nulls(Map):
+    """Make every list of every third record null, as a table made elsewhere may have it."""
+
+    name: ClassVar[str] = "tests.nulls"
+    takes: ClassVar[tuple[Kind, ...]] = ("pairs", "passages")
+
+    def map(self, table: pa.Table) -> Outcome:
+        """Replace the lists; which records follows from their ids."""
+        whole = pc.not_equal(pc.utf8_slice_codeunits(table["id"], 0, 1), "0")
+        whole = pc.and_(whole, pc.less(pc.utf8_slice_codeunits(table["id"], 0, 1), "b"))
+        for index, field in enumerate(table.schema):
+            if pa.types.is_list(field.type):
+                column = pc.if_else(whole, table[field.name], pa.scalar(None, field.type))
+                table = table.set_column(index, field, column)
+        return keep_all(table, "pairs" if "query" in table.column_names else "passages")
 
 
 def static_model(folder: Path) -> Path:

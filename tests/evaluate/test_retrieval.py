@@ -155,8 +155,8 @@ def test_the_stage_compares_models_with_bm25(tmp_path, static_model):
     assert (facts["queries"], facts["passages"]) == (5, 6)
     assert facts["systems"][1]["metrics"] == facts["systems"][2]["metrics"]
     assert facts["systems"][2]["metrics"][NDCG]["mean"] == 1
-    assert facts["systems"][0]["settings"] == {"k1": 1.0, "b": facts["tuning"]["b"]}
-    assert [point["b"] for point in facts["tuning"]["grid"]] == [0.3, 0.6]
+    assert facts["systems"][0]["settings"] == {"k1": 1.0, "b": facts["tuning"]["bm25"]["b"]}
+    assert [point["b"] for point in facts["tuning"]["bm25"]["grid"]] == [0.3, 0.6]
     assert {(d["system"], d["baseline"]) for d in facts["differences"]} == {
         ("final", "bm25"),
         ("final", "noisy"),
@@ -177,11 +177,11 @@ def test_the_stage_without_bm25_searches_the_text_asked_for(tmp_path, static_mod
     inputs = Inputs(
         shards_of(tmp_path / "held", HELD_OUT), {}, {"models": [("final", static_model)]}
     )
-    stage = RetrievalEvaluation(models=["final"], bm25=False, search="copy tree")
+    stage = RetrievalEvaluation(models=["final"], baselines=[], search="copy tree")
     (tmp_path / "out").mkdir()
     stage.build(inputs, tmp_path / "out", Lent(tmp_path))
     facts = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert ([s["name"] for s in facts["systems"]], facts["tuning"]) == (["final"], None)
+    assert ([s["name"] for s in facts["systems"]], facts["tuning"]) == (["final"], {})
     (example,) = facts["examples"]
     assert example["query"] == "copy tree"
     assert example["found"][0]["text"] == "graph copy copy"
@@ -189,7 +189,7 @@ def test_the_stage_without_bm25_searches_the_text_asked_for(tmp_path, static_mod
 
 
 def test_systems_of_one_name_are_refused_before_the_run():
-    RetrievalEvaluation(models=["bm25"], bm25=False).check()
+    RetrievalEvaluation(models=["bm25"], baselines=[]).check()
     for models in (["bm25"], ["a", "b", "a"]):
         with pytest.raises(ValueError, match="each must have a name of its own"):
             RetrievalEvaluation(models=models).check()

@@ -130,3 +130,16 @@ def test_a_huge_text_among_many_is_indexed_in_seconds():
     _, rows = BM25(["word " * 500_000, "needle", *["filler text"] * 5000]).top_k(["needle"], 5)
     assert rows[0, 0] == 1
     assert time.perf_counter() - begin < 20
+
+
+def test_english_stems_words_and_leaves_out_stop_words():
+    texts = ["sorts the listed values", "a graph of nodes", None, "the of and"]
+    index = BM25(texts, english=True)
+    assert index.vocabulary.categories.to_list() == ["graph", "list", "node", "sort", "valu"]
+    _, rows = index.top_k(["sorting lists", "the node", "the", ""], 2)
+    assert rows.tolist() == [[0, -1], [1, -1], [-1, -1], [-1, -1]]
+
+
+def test_english_with_nothing_but_stop_words():
+    _, rows = BM25(["the", ""], english=True).top_k(["the of"], 1)
+    assert rows.tolist() == [[-1]]

@@ -1,0 +1,34 @@
+"""What a run would do, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from curate.engine.local import Step
+from curate.recipe import Node, Recipe
+from curate.report.blocks import Report, Section, Table
+
+
+def plan_report(recipe: Recipe, steps: Sequence[Step]) -> Report:
+    """Show for each stage whether it would run, and on what."""
+    rows = []
+    for step in steps:
+        node = recipe.nodes[step.name]
+        rows.append((step.name, _state(step), _inputs(node), f"{step.stage}: {node.stage.help()}"))
+    running = sum(not step.reused for step in steps)
+    note = f"{running} of {len(steps)} stages would run; {len(steps) - running} are reused"
+    table = Table(("stage", "would", "inputs", "what it does"), rows, note)
+    return Report(f"Plan of {recipe.name}", [Section("Stages", [table])])
+
+
+def _state(step: Step) -> str:
+    if step.reused:
+        return "be reused"
+    if step.parts is not None and step.parts_done:
+        return f"go on: {step.parts_done:,} of {step.parts:,} parts are done"
+    return "run" if step.parts is None else f"run: {step.parts:,} parts"
+
+
+def _inputs(node: Node) -> str:
+    named = [f"{name}: {', '.join(map(str, refs))}" for name, refs in node.refs.items() if refs]
+    return "; ".join([", ".join(str(r) for r in node.main) or "outside", *named])

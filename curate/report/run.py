@@ -1,0 +1,219 @@
+"""The report of a run: what became of the records, what came out, and where it lies.
+
+It knows no particular stage: it reads manifests, and `metrics.json` where an artefact has one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from curate.engine.run import Run
+from curate.engine.store import Artefact
+from curate.report.blocks import Block, Code, Item, Lines, Report, Section, Table, to_markdown
+from curate.report.evaluation import Metrics, evaluation_blocks, search_blocks
+from curate.report.records import brief_drop, brief_pair, sample, sample_drop
+from curate.report.text import number, seconds, size
+from curate.shards import write_bytes
+from curate.stage import DROPPED, MAIN
+
+METRICS = "metrics.json"
+REPORT = "report.md"
+_EXAMPLES = 5
+_DROPS = 3
+_REASONS = 3
+_LIST = 10
+
+
+def run_report(run: Run, seed: int = 0) -> Report:
+    """Describe a run.
+
+    :param seed: draws the example pairs and drops.
+    """
+    report = Report(f"Run {run.folder.name}")
+    add = report.sections.append
+    add(Section("What became of the records", [funnel(run)]))
+    if notes := note_rows(run):
+        add(Section("Notes", [Table(("stage", "note", "value"), notes)]))
+    evaluations = list(_evaluations(run))
+    for name, metrics in evaluations:
+        add(Section(f"Evaluation: {name}", evaluation_blocks(metrics)))
+    if pairs := _example_pairs(run, seed):
+        add(pairs)
+    if drops := example_drops(run, _DROPS, seed):
+        add(Section("Dropped, for example", drops))
+    for name, metrics in evaluations:
+        if metrics.get("examples"):
+            add(Section(f"A search: {name}", search_blocks(metrics)))
+    add(_places(run))
+    return report
+
+
+def write_report(run: Run, report: Report) -> Path:
+    """Write `report.md` into the run's folder."""
+    path = run.folder / REPORT
+    write_bytes(path, to_markdown(report).encode())
+    return path
+
+
+# -- funnel ----------------------------------------------------------------------------------
+
+
+def funnel(run: Run) -> Table:
+    """Return a row per stage: what went in, what came out, what was dropped and why."""
+    columns = ("stage", "inputs>", "outputs>", "dropped>", "why", "time>", "memory>", "reused")
+    entries = run.stage_rows()
+    rows = [_funnel_row(entry, run.artefacts[entry["name"]]) for entry in entries]
+    took = seconds(sum(entry["seconds"] for entry in entries))
+    note = f"this run took {took}; a reused stage shows the time and memory of the run that made it"
+    return Table(columns, rows, note)
+
+
+def _funnel_row(entry: dict[str, Any], artefact: Artefact) -> tuple[str, ...]:
+    account, info = artefact.account, artefact.manifest.info
+    dropped = sum(account.dropped.values())
+    return (
+        entry["name"],
+        f"{account.inputs:,}",
+        _outputs(artefact),
+        f"{dropped:,}" if dropped else "",
+        top_reasons(account.dropped),
+        seconds(info["seconds"]),
+        size(info["peak_bytes"]),
+        "yes" if entry["reused"] else "",
+    )
+
+
+def _outputs(artefact: Artefact) -> str:
+    outputs = dict(artefact.account.outputs)
+    if not outputs:
+        return artefact.kind
+    main = [f"{outputs.pop(MAIN, 0):,}"]
+    return " + ".join(main + [f"{count:,} {side}" for side, count in outputs.items()])
+
+
+def top_reasons(dropped: dict[str, int], most: int = _REASONS) -> str:
+    """Write the most frequent reasons with their counts."""
+    ranked = sorted(dropped.items(), key=lambda item: (-item[1], item[0]))
+    shown = [f"{reason} {count:,}" for reason, count in ranked[:most]]
+    if len(ranked) > most:
+        rest = sum(count for _, count in ranked[most:])
+        shown.append(f"{len(ranked) - most} more {rest:,}")
+    return ", ".join(shown)
+
+
+# -- notes -----------------------------------------------------------------------------------
+
+
+def note_rows(run: Run) -> list[tuple[str, str, str]]:
+    """Return what the stages noted, in short; what is nested deeper is left to the manifest."""
+    rows = []
+    for name, artefact in run.artefacts.items():
+        if artefact.kind == "metrics":  # shown as tables
+            continue
+        notes = artefact.manifest.info.get("notes") or {}
+        plain = {k: number(v) for k, v in notes.items() if isinstance(v, str | int | float)}
+        if plain:
+            rows.append((name, "", ", ".join(f"{key} {value}" for key, value in plain.items())))
+        for key, value in notes.items():
+            if key not in plain and key != "files" and (text := _nested(value)):
+                rows.append((name, key, text))
+    return rows
+
+
+def _nested(value: Any) -> str:
+    """Write a list of numbers, a curve, or a list of small tables; empty if it is none of these."""
+    if isinstance(value, dict) and all(isinstance(v, str | int | float) for v in value.values()):
+        return ", ".join(_shortened([f"{k}: {number(v)}" for k, v in value.items()]))
+    if not isinstance(value, list):
+        return ""
+    if all(isinstance(v, str | int | float) for v in value):
+        return ", ".join(_shortened([number(v) for v in value]))
+    if all(isinstance(v, dict) for v in value):
+        return "; ".join(_shortened([_nested(v).replace(": ", " ") for v in value]))
+    return ""
+
+
+def _shortened(parts: list[str]) -> list[str]:
+    return parts if len(parts) <= _LIST else [*parts[: _LIST - 1], "…", parts[-1]]
+
+
+# -- evaluation, examples --------------------------------------------------------------------
+
+
+def _evaluations(run: Run) -> Iterator[tuple[str, Metrics]]:
+    for name, artefact in run.artefacts.items():
+        path = artefact.folder / METRICS
+        if path.is_file():
+            yield name, json.loads(path.read_bytes())
+
+
+def last_of(run: Run, kind: str) -> str | None:
+    """Return the last stage that left an artefact of a kind."""
+    names = [name for name, artefact in run.artefacts.items() if artefact.kind == kind]
+    return names[-1] if names else None
+
+
+def _example_pairs(run: Run, seed: int) -> Section | None:
+    name = last_of(run, "pairs")
+    if name is None or not len(run.shards(name)):
+        return None
+    rows = sample(run.shards(name), _EXAMPLES, seed)
+    items: list[Block] = [brief_pair(row, number) for number, row in enumerate(rows, 1)]
+    return Section(f"Pairs of `{name}`, for example", items)
+
+
+def example_drops(run: Run, count: int, seed: int) -> list[Item]:
+    """Draw drops of different stages, spread over the recipe, and then of different reasons."""
+    ranked = {
+        name: sorted(artefact.account.dropped.items(), key=lambda item: (-item[1], item[0]))
+        for name, artefact in run.artefacts.items()
+        if artefact.account.dropped and DROPPED in artefact.manifest.sides
+    }
+    names = list(ranked)
+    if len(names) > count:
+        names = [names[i * (len(names) - 1) // (count - 1)] for i in range(count)]
+    chosen = [
+        (name, *ranked[name][place])
+        for place in range(max((len(ranked[name]) for name in names), default=0))
+        for name in names
+        if place < len(ranked[name])
+    ]
+    items = []
+    for name, reason, total in chosen[:count]:
+        row = sample_drop(run.shards(name, DROPPED), reason, seed)
+        if row is not None:
+            items.append(brief_drop(row, name, total))
+    return items
+
+
+# -- places ----------------------------------------------------------------------------------
+
+
+def short_path(path: Path) -> str:
+    """Return a path as it is reached from the working folder, if that is above it."""
+    relative = os.path.relpath(path)
+    return relative if not relative.startswith("..") else str(path)
+
+
+def _places(run: Run) -> Section:
+    folder = short_path(run.folder)
+    places = [("run", f"{folder}/"), ("this report", f"{folder}/{REPORT}")]
+    commands = [f"curate inspect {folder}"]
+    pairs, model = last_of(run, "pairs"), last_of(run, "model")
+    if pairs:
+        places.append(("pairs", f"{folder}/stages/{pairs}/"))
+        commands.append(f"curate inspect {folder}/stages/{pairs}")
+    dropping = [
+        n for n, a in run.artefacts.items() if DROPPED in a.manifest.sides and a.account.dropped
+    ]
+    if dropping:
+        commands.append(f"curate inspect {folder}/stages/{dropping[-1]} --dropped")
+    if model:
+        places.append(("model", f"{folder}/stages/{model}/"))
+        commands.append(f"curate evaluate {folder}/stages/{model} BEIR_FOLDER")
+    lines = [f"{what:<12} {where}" for what, where in places]
+    return Section("Where everything lies", [Code(lines), Lines(["To go on:"]), Code(commands)])

@@ -1,0 +1,123 @@
+"""What stages there are, and the settings of each."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import types
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from curate.report.blocks import Item, Lines, Report, Section, Table
+from curate.report.text import one_line
+from curate.stage import MAIN, Build, Global, Map, Ref, Source, Stage, is_execution, ref_of
+
+_SHAPES: dict[type[Stage], str] = {
+    Source: "reads its input unit by unit, in parallel",
+    Map: "treats records batch by batch, in parallel",
+    Global: "sees all records, then treats them batch by batch",
+    Build: "makes one thing out of all records",
+}
+
+
+def list_stages(stages: dict[str, type[Stage]]) -> Report:
+    """List stages with one line of help each."""
+    rows = [(name, _takes(cls), _gives(cls), cls.help()) for name, cls in stages.items()]
+    table = Table(("stage", "takes", "gives", "what it does"), rows)
+    return Report("Stages", [Section(f"{len(rows)} stages", [table])])
+
+
+def describe_stage(cls: type[Stage]) -> Report:
+    """Show all settings of a stage."""
+    shape = next(text for base, text in _SHAPES.items() if issubclass(cls, base))
+    facts = [f"takes {_takes(cls)}", f"gives {_gives(cls)}", shape, f"version {cls.version}"]
+    text = inspect.cleandoc(cls.__doc__ or "")
+    sections = [
+        Section("What it does", [Item(cls.name, [("", text)]), Lines(facts)]),
+        Section(
+            "Settings", [Table(("setting", "type", "default", "meaning"), list(_settings(cls)))]
+        ),
+    ]
+    return Report(cls.name, sections)
+
+
+def _takes(cls: type[Stage]) -> str:
+    return " or ".join(cls.takes) or "nothing"
+
+
+def _gives(cls: type[Stage]) -> str:
+    sides = []
+    for side, kind in cls.sides.items():
+        what = kind or ("the same" if len(cls.takes) > 1 else cls.takes[0])
+        sides.append(what if side == MAIN else f"{side}: {what}")
+    return ", ".join(sides)
+
+
+def _settings(cls: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
+    for name, info in cls.model_fields.items():
+        shown = f"{prefix}{info.alias or name}"
+        if shown == "from" and issubclass(cls, Source):
+            continue
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            yield from _settings(info.annotation, f"{shown}.")
+            continue
+        meaning = one_line(info.description or "", 400)
+        if is_execution(info):
+            meaning += " (of execution: changes no row)"
+        yield shown, type_text(info), _default(info), meaning
+
+
+def _default(info: FieldInfo) -> str:
+    if info.is_required():
+        return "required"
+    value = info.get_default(call_default_factory=True)
+    return one_line(value if isinstance(value, str) else json.dumps(value, default=str), 60)
+
+
+def type_text(info: FieldInfo) -> str:
+    """Write the type of a setting as its user would: `whole number >= 1`, `words | chars`."""
+    if ref := ref_of(info):
+        return _ref(ref, info)
+    limits = [
+        f"{sign} {getattr(mark, name)}"
+        for mark in info.metadata
+        for name, sign in (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<="))
+        if getattr(mark, name, None) is not None
+    ]
+    return " ".join([_type(info.annotation), ", ".join(limits)]).strip()
+
+
+def _ref(ref: Ref, info: FieldInfo) -> str:
+    what = f"stage that gives {ref.kind}" if ref.kind else "stage"
+    several = any(
+        get_origin(t) in (list, tuple) for t in (info.annotation, *get_args(info.annotation))
+    )
+    words = [repr(word) for word in ref.words] + (["a folder"] if ref.path else [])
+    return " or ".join([what, *words]) + (", or several" if several else "")
+
+
+_NAMES: dict[Any, str] = {
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "true or false",
+    type(None): "null",
+}
+
+
+def _type(annotation: Any) -> str:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _type(arguments[0])
+    if origin is Literal:
+        return " | ".join(str(value) for value in arguments)
+    if origin in (Union, types.UnionType):
+        return " | ".join(_type(argument) for argument in arguments)
+    if origin in (list, tuple, set):
+        return f"list of {_type(arguments[0])}"
+    if origin is dict:
+        return f"mapping of {_type(arguments[0])} to {_type(arguments[1])}"
+    return _NAMES.get(annotation, str(getattr(annotation, "__name__", annotation)).lower())
