@@ -274,13 +274,16 @@ def read_manifest(folder: PathLike) -> Manifest:
         raise ShardError(f"{path}: no manifest here; give the folder that holds one") from None
     except ValueError as error:
         raise ShardError(f"{path}: not valid JSON: {error}") from error
-    if data.get("format") != FORMAT:
-        raise ShardError(f"{path}: format {data.get('format')!r}, this version reads {FORMAT}")
-    sides = {
-        name: Side(side["kind"], [ShardInfo(**s) for s in side["shards"]], side["dropped"])
-        for name, side in data["sides"].items()
-    }
-    return Manifest(sides, data["info"])
+    try:
+        if data["format"] != FORMAT:
+            raise ShardError(f"{path}: format {data['format']!r}, this version reads {FORMAT}")
+        sides = {
+            name: Side(side["kind"], [ShardInfo(**s) for s in side["shards"]], side["dropped"])
+            for name, side in data["sides"].items()
+        }
+        return Manifest(sides, data["info"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ShardError(f"{path}: not a manifest of shards: {error!r}") from None
 
 
 class Shards:

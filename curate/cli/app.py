@@ -57,10 +57,10 @@ app = typer.Typer(
     epilog="\n\n".join(
         [
             "[bold]To begin[/bold]",
-            "curate run pipelines/quickstart.yaml       run a recipe, or go on where it stopped",
-            "curate plan pipelines/quickstart.yaml      what would run, what is reused",
-            "curate inspect output/runs/latest          what became of the records",
-            "curate stages filter.consistency           the settings of a stage",
+            "curate run pipelines/quickstart.yaml    run a recipe, or go on with it",
+            "curate plan pipelines/quickstart.yaml   what would run, what is reused",
+            "curate inspect output/runs/latest       what became of the records",
+            "curate stages filter.consistency        the settings of a stage",
             "[bold]Exit codes[/bold]  0 done, 1 an error to mend, 2 a wrong recipe or setting, "
             "3 busy, 130 interrupted",
         ]
@@ -92,4 +92,4 @@ def _root(
 
 def main() -> None:
     """Run the command line; the entry point of the package."""
-    app()
+    app(prog_name="curate")

@@ -23,10 +23,10 @@ def add_to(app: typer.Typer) -> None:
 _INSPECT_EXAMPLES = "\n\n".join(
     [
         "[bold]Examples[/bold]",
-        "curate inspect output/runs/latest                              the stages of a run",
-        "curate inspect output/runs/latest --stage trusted --dropped    what a stage dropped",
-        "curate inspect output/runs/latest/stages/shards --rows 10      records, drawn at random",
-        "curate inspect 3344c31b953b                                    the way of one record",
+        "curate inspect output/runs/latest                    the stages of a run",
+        "curate inspect output/runs/latest/stages/shards      records, drawn at random",
+        "curate inspect output/runs/latest --dropped          what was dropped, and why",
+        "curate inspect 3344c31b953b                          the way of one record",
     ]
 )
 

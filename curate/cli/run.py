@@ -45,7 +45,7 @@ _RUN_EXAMPLES = "\n\n".join(
         "[bold]Examples[/bold]",
         "curate run pipelines/quickstart.yaml",
         "curate run pipelines/quickstart.yaml --set params.k=5 --set final.epochs=4",
-        "curate run pipelines/quickstart.yaml --workers 1 --batch 2000     in less memory",
+        "curate run pipelines/quickstart.yaml --workers 1 --batch 2000",
     ]
 )
 
@@ -84,7 +84,7 @@ _PLAN_EXAMPLES = "\n\n".join(
     [
         "[bold]Examples[/bold]",
         "curate plan pipelines/quickstart.yaml",
-        "curate plan pipelines/quickstart.yaml --set trusted.k=5     what would that run again?",
+        "curate plan pipelines/quickstart.yaml --set trusted.k=5",
     ]
 )
 

@@ -194,7 +194,7 @@ class _Engine:
         if reference.path is not None:
             return reference.path
         assert reference.stage is not None
-        return self.done[reference.stage].folder
+        return self.done[reference.stage].verified_folder()
 
     # -- one stage -----------------------------------------------------------------------
 
@@ -300,7 +300,7 @@ class _Engine:
         rows = [info.rows for _, info in inputs.main.files]
         starts = np.concatenate([[0], np.cumsum(rows)]).tolist()
         for part, index in missing.items():
-            table = open_shard(inputs.main.files[index][0])
+            table = inputs.main.shard(index)
             outcomes = apply_global(stage, table, starts[index], fitted, self.batch)
             write_part(self.store, part, dict(node.kinds), outcomes)
             self.reporter.advance(starts[index + 1], starts[-1], "rows")

@@ -35,6 +35,7 @@ from curate.schema import Kind
 from curate.shards import (
     MANIFEST,
     Manifest,
+    ShardError,
     ShardInfo,
     Shards,
     Side,
@@ -83,6 +84,20 @@ class Artefact:
         """Open a side: `main`, `dropped` or another."""
         return open_side(self.folder, self.manifest.sides[side])
 
+    def verified_folder(self) -> Path:
+        """Return the folder of a model, after comparing its files with their checksums.
+
+        :raises ShardError: naming the file that is missing or damaged.
+        """
+        found = folder_checksums(self.folder)
+        for path, listed in self.manifest.info["notes"]["files"].items():
+            if found.get(path) != listed:
+                raise ShardError(
+                    f"{self.folder / path}: missing or damaged; delete the folder {self.folder} and "
+                    "run again"
+                )
+        return self.folder
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -96,11 +111,16 @@ class Part:
     def read(cls, folder: Path) -> Part:
         """Read `part.json`.
 
-        :raises FileNotFoundError: if the part is not finished.
+        :raises ShardError: if it is missing or unreadable.
         """
-        data = json.loads((folder / PART).read_bytes())
-        sides = {name: ShardInfo(**info) for name, info in data["sides"].items()}
-        return cls(folder, sides, Account.from_dict(data["account"]))
+        try:
+            data = json.loads((folder / PART).read_bytes())
+            sides = {name: ShardInfo(**info) for name, info in data["sides"].items()}
+            return cls(folder, sides, Account.from_dict(data["account"]))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ShardError(
+                f"{folder / PART}: missing or damaged ({error}); delete its folder and run again"
+            ) from None
 
     def write(self, folder: Path) -> None:
         """Write `part.json` into `folder`, which is still temporary."""
@@ -122,7 +142,7 @@ class Store:
     def _check_format(self, create: bool) -> None:
         path = self.root / "format.json"
         if path.exists():
-            found = json.loads(path.read_bytes()).get("format")
+            found = _format_in(path)
             if found != STORE_FORMAT:
                 raise CurateError(
                     f"{self.root}: store format {found!r}, this version reads {STORE_FORMAT}; "
@@ -142,14 +162,26 @@ class Store:
         return self.root / "artefacts" / name
 
     def find(self, name: str) -> Artefact | None:
-        """Return a finished artefact, or None; one with files missing or cut counts as damaged.
+        """Return a finished artefact, or None.
 
-        :raises ShardError: naming the file, if a shard is missing or has another length.
+        :raises ShardError: if its manifest is missing or unreadable, or one of its shards is missing
+            or has another length.
         """
         folder = self.artefact_folder(name)
-        if not (folder / MANIFEST).exists():
+        if not folder.exists():
             return None
-        return Artefact(folder, read_manifest(folder))
+        if not (folder / MANIFEST).exists():
+            raise ShardError(f"{folder}: its {MANIFEST} is gone; delete the folder and run again")
+        artefact = Artefact(folder, read_manifest(folder))
+        for side in artefact.manifest.sides.values():
+            for info in side.shards:
+                path = Path(join(folder, info.path))
+                if not path.is_file() or path.stat().st_size != info.bytes:
+                    raise ShardError(
+                        f"{path}: missing or cut; delete the folders {path.parent} and {folder}, "
+                        "and run again"
+                    )
+        return artefact
 
     # -- parts -------------------------------------------------------------------------------
 
@@ -158,12 +190,14 @@ class Store:
         return self.root / "parts" / name
 
     def find_part(self, name: str) -> Part | None:
-        """Return a finished part whose files are whole, or None."""
+        """Return a finished part, or None.
+
+        :raises ShardError: naming the file, if it is damaged.
+        """
         folder = self.part_folder(name)
-        try:
-            part = Part.read(folder)
-        except FileNotFoundError:
+        if not folder.exists():
             return None
+        part = Part.read(folder)
         for info in part.sides.values():
             verify(folder / info.path, info)
         return part
@@ -280,6 +314,13 @@ class Store:
         finally:
             holder.unlink(missing_ok=True)
             lock.release()
+
+
+def _format_in(path: Path) -> object:
+    try:
+        return json.loads(path.read_bytes())["format"]
+    except (ValueError, KeyError, TypeError):
+        return "unknown"
 
 
 def _say_nothing(_: str) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from curate.encode.neighbours import fast_bfloat16
 from curate.encode.tokenizer import TokenizerSettings
 from curate.errors import CurateError
 from curate.schema import Kind
@@ -52,8 +53,14 @@ class ContrastiveTraining(Build):
     """The highest step size of Adam."""
     warmup: float = Field(0.05, ge=0, lt=1)
     """The share of the steps over which the step size rises."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Of the products of vectors; `auto` is `bf16` on a CPU that has instructions for it."""
     seed: int = Field(0, ge=0)
     """Draws the first vectors and the batches."""
+
+    def uses_bfloat16(self) -> bool:
+        """Tell whether products are made in bfloat16 on this machine."""
+        return self.precision == "bf16" or (self.precision == "auto" and fast_bfloat16())
 
     def build(self, inputs: Inputs, folder: Path, context: Context) -> Built:
         """Train and save."""

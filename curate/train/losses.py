@@ -35,7 +35,8 @@ def info_nce(
     import torch
     from torch.nn import functional
 
-    scores = queries @ passages.T / temperature
+    scores = queries @ passages.T  # bfloat16 under autocast; the softmax needs more
+    scores = scores.to(torch.promote_types(scores.dtype, torch.float32)) / temperature
     if masked is not None:
         scores = scores.masked_fill(masked, -torch.inf)
     own = torch.arange(len(queries), device=scores.device)

@@ -105,13 +105,14 @@ def train_static(
         for group in adam.param_groups:
             group["lr"] = settings.learning_rate * schedule(step, total, settings.warmup)
         batch = make_batch(pairs, rows)
-        loss = info_nce(
-            embed(weights, texts.queries, batch.queries),
-            embed(weights, texts.passages, batch.passages),
-            settings.temperature,
-            torch.from_numpy(batch.masked),
-            settings.symmetric,
-        )
+        with torch.autocast("cpu", torch.bfloat16, enabled=settings.uses_bfloat16()):
+            loss = info_nce(
+                embed(weights, texts.queries, batch.queries),
+                embed(weights, texts.passages, batch.passages),
+                settings.temperature,
+                torch.from_numpy(batch.masked),
+                settings.symmetric,
+            )
         adam.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         adam.step()

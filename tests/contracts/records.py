@@ -116,10 +116,10 @@ def _odd(rng: random.Random, pair: Pair, before: list[Pair]) -> Pair:
             return Pair("", pair.query, pair.positives, hostile[:50], None)  # type: ignore[arg-type]
 
 
-def make_passages(seed: int, rows: int) -> list[Passage]:
+def make_passages(seed: int, rows: int, hostile: float = 0.3) -> list[Passage]:
     """Make passages: the positives of `make_pairs` as far as they have a text, then odd ones."""
     rng = random.Random(seed)
-    docs = [d for pair in make_pairs(seed, 2 * rows) for d in pair.positives if d.text is not None]
+    docs = [d for pair in make_pairs(seed, 2 * rows, hostile) for d in pair.positives if d.text is not None]
     passages = [
         Passage(
             doc.text or "",
@@ -132,7 +132,7 @@ def make_passages(seed: int, rows: int) -> list[Passage]:
         )
         for doc in docs
     ]
-    if len(passages) > 2:
+    if len(passages) > 2 and hostile:
         passages[1] = Passage(None, "python", "a")  # type: ignore[arg-type]
     return passages[:rows]
 
@@ -161,7 +161,7 @@ class Records(Source):
     def harvest(self, unit: Unit) -> Iterator[list[Record] | Drop]:
         """Give the unit's share of both kinds; each pair is an input, and each passage."""
         pairs: list[Pair] = make_pairs(self.seed, self.rows, self.hostile)
-        passages: list[Passage] = make_passages(self.seed, self.rows)
+        passages: list[Passage] = make_passages(self.seed, self.rows, self.hostile)
         if self.barren:
             pairs = [Pair("", None, [], "none", "g") for _ in pairs]  # type: ignore[arg-type]
             passages = [Passage(None, "none", "g") for _ in passages]  # type: ignore[arg-type]
