@@ -206,7 +206,10 @@ def parse_yaml(text: str, file: str) -> tuple[dict[str, Any], dict[_Path, int]]:
         raise RecipeError(f"{file}: a recipe is a mapping with `params` and `stages`")
     lines: dict[_Path, int] = {}
     if root is not None:
-        _collect_lines(root, (), lines, file)
+        try:
+            _collect_lines(root, (), lines, file)
+        except RecursionError:
+            raise RecipeError(f"{file}: nested too deeply, or in itself") from None
     return document, lines
 
 

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from curate.schema import first_positive
 from curate.shards import Shards
 
+_TEXTS = pa.list_(pa.string())
 Homogeneous = Literal["none", "source", "group"]
 
 
@@ -51,29 +52,49 @@ def read_pairs(shards: Shards, negatives: int, homogeneous: Homogeneous) -> Trai
     :param negatives: hard negatives to read of each pair, at most.
     """
     column = "source" if homogeneous == "none" else homogeneous
-    table = shards.to_arrow(["query", "positives", "negatives", column])
-    usable = pc.and_(pc.is_valid(table["query"]), pc.is_valid(first_positive(table)))
-    table = table.filter(usable).combine_chunks()
-    query = pc.dictionary_encode(_one(table["query"]))
-    positives = _one(first_positive(table))
-    lists = _one(table["negatives"]) if len(table) else pa.array([], table["negatives"].type)
-    texts = pc.struct_field(lists.flatten(), "text")
-    passage = pc.dictionary_encode(pa.concat_arrays([positives, texts.cast(pa.string())]))
+    queries, positives, lists, domains = [], [], [], []
+    for table in shards.tables():
+        positive = first_positive(table)
+        usable = pc.and_(pc.is_valid(table["query"]), pc.is_valid(positive))
+        queries.append(table["query"].filter(usable))
+        positives.append(positive.filter(usable))
+        lists.append(_hard_texts(table["negatives"], negatives).filter(usable))
+        domains.append(pc.fill_null(table[column], "").filter(usable))
+    hard = _one(lists, _TEXTS)
+    query = pc.dictionary_encode(_one(queries, pa.string()))
+    positive = _one(positives, pa.string())
+    passage = pc.dictionary_encode(pa.concat_arrays([positive, hard.flatten()]))
     numbers = pc.fill_null(passage.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    domain = pc.dictionary_encode(_one(domains, pa.string()))
     return TrainingPairs(
         query.dictionary.to_pylist(),
         passage.dictionary.to_pylist(),
         query.indices.to_numpy(zero_copy_only=False).astype(np.int64),
-        numbers[: len(table)],
-        _padded(lists, numbers[len(table) :], negatives),
-        pc.dictionary_encode(pc.fill_null(_one(table[column]), "")).indices.to_numpy(
-            zero_copy_only=False
-        ),
+        numbers[: len(positive)],
+        _padded(hard, numbers[len(positive) :], negatives),
+        domain.indices.to_numpy(zero_copy_only=False),
     )
 
 
-def _one(column: pa.ChunkedArray) -> pa.Array:
-    return pa.concat_arrays([*column.chunks, pa.array([], column.type)])
+def _hard_texts(negatives: pa.ChunkedArray, most: int) -> pa.ChunkedArray:
+    """Return the texts of each pair's first negatives; only these are copied out of the shards."""
+    chunks = []
+    for chunk in negatives.chunks:
+        if most == 0:
+            chunks.append(pa.array([[]] * len(chunk), _TEXTS))
+            continue
+        first = pc.list_slice(chunk, 0, most, return_fixed_size_list=False)
+        texts = pc.struct_field(first.flatten(), "text")
+        counts = pc.fill_null(pc.list_value_length(first), 0).to_numpy(zero_copy_only=False)
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+        chunks.append(pa.ListArray.from_arrays(pa.array(offsets), texts).cast(_TEXTS))
+    return pa.chunked_array(chunks, _TEXTS)
+
+
+def _one(columns: list[pa.ChunkedArray], dtype: pa.DataType) -> pa.Array:
+    return pa.concat_arrays(
+        [*(c for column in columns for c in column.chunks), pa.array([], dtype)]
+    )
 
 
 def _padded(lists: pa.ListArray, flat: np.ndarray, width: int) -> np.ndarray:

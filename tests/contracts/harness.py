@@ -26,7 +26,7 @@ CASES: list[tuple[str, Kind | None]] = [
     (name, kind) for name, cls in STAGES.items() for kind in cls.takes or (None,)
 ]
 """Each of them with each kind of record that it takes; None for a source."""
-WORDS = "reporting resolving rendering reading releasing registering repeating refusing".split()
+WORDS = ["reporting", "resolving", "rendering", "reading", "releasing", "repeating", "refusing"]
 
 
 def python_package(folder: Path) -> dict[str, object]:
@@ -116,7 +116,9 @@ def settings_of(cls: type[Stage], references: Mapping[str, str]) -> dict[str, ob
         fields = cls.model_fields.items()
         examples = {name: info.examples[0] for name, info in fields if info.examples}
         if not examples:
-            raise AssertionError(_no_example(cls, f"check() refuses the defaults: {error}")) from None
+            raise AssertionError(
+                _no_example(cls, f"check() refuses the defaults: {error}")
+            ) from None
         settings |= examples
         cls.model_validate(settings).check()
     return settings
@@ -159,7 +161,9 @@ class Quiet(PlainReporter):
         """Drop the message."""
 
 
-def execute(recipe: Recipe, output: Path, workers: int = 1, batch: int = 8192) -> dict[str, Artefact]:
+def execute(
+    recipe: Recipe, output: Path, workers: int = 1, batch: int = 8192
+) -> dict[str, Artefact]:
     """Run a recipe and return its artefacts by name."""
     return run(recipe, output, workers=workers, batch=batch, reporter=Quiet()).artefacts
 
@@ -191,7 +195,10 @@ def decisions(artefact: Artefact, stage: Stage) -> object:
     if artefact.kind == "metrics":
         metrics = json.loads((artefact.folder / "metrics.json").read_bytes())
         return [counts, [_figures(system["metrics"]) for system in metrics["systems"]]]
-    return [counts, {side: [_decision(row) for row in found] for side, found in rows(artefact).items()}]
+    return [
+        counts,
+        {side: [_decision(row) for row in found] for side, found in rows(artefact).items()},
+    ]
 
 
 def _figures(metrics: dict[str, dict[str, float]]) -> dict[str, float]:

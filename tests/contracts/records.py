@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from curate.schema import Doc, Kind, Pair, Passage, Record
 from curate.stage import Drop, Map, Outcome, Source, Unit, keep_all
 
-VERBS = "read write open close sort merge delete copy parse encode count find split join".split()
-NOUNS = "file socket list tree graph table matrix token stream cache index header queue row".split()
+VERBS = ["read", "write", "open", "close", "sort", "merge", "delete", "copy", "parse", "count"]
+NOUNS = ["file", "socket", "list", "tree", "graph", "table", "matrix", "token", "stream", "row"]
 SOURCES = ["python", "forum", "wiki/é x", None]
 LANGUAGES = ["en", "de", None]
 
@@ -28,7 +28,8 @@ HOSTILE = [
     "\u05e9\u05dc\u05d5\u05dd \u05e2\u05d5\u05dc\u05dd, \u05de\u05d4 \u05e9\u05dc\u05d5\u05de\u05da",
     "\u0645\u0631\u062d\u0628\u0627 \u0628\u0627\u0644\u0639\u0627\u0644\u0645",
     "\u65e5\u672c\u8a9e\u306e\u30c6\u30ad\u30b9\u30c8\u306b\u306f\u7a7a\u767d\u304c\u306a\u3044",
-    "\U0001f469\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466 \U0001f3f3\ufe0f\u200d\U0001f308 " * 4,
+    "\U0001f469\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466 \U0001f3f3\ufe0f\u200d\U0001f308 "
+    * 4,
     "\u0130stanbul stra\u00dfe \u1e9e \ufb01ne \ufeff\u2028\u2029 \U0010ffff \ufffd",
     "{} {0} {name} %s %d ${x} \\1 \\g<1> \\N{BULLET}",
     "'; DROP TABLE pairs; -- <script>alert(1)</script>",
@@ -119,7 +120,8 @@ def _odd(rng: random.Random, pair: Pair, before: list[Pair]) -> Pair:
 def make_passages(seed: int, rows: int, hostile: float = 0.3) -> list[Passage]:
     """Make passages: the positives of `make_pairs` as far as they have a text, then odd ones."""
     rng = random.Random(seed)
-    docs = [d for pair in make_pairs(seed, 2 * rows, hostile) for d in pair.positives if d.text is not None]
+    pairs = make_pairs(seed, 2 * rows, hostile)
+    docs = [doc for pair in pairs for doc in pair.positives if doc.text is not None]
     passages = [
         Passage(
             doc.text or "",

@@ -35,5 +35,3 @@ def execute(tmp_path):
         return run(recipe, output, workers=workers, reporter=told, **options), told
 
     return execute
-
-
