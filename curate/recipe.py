@@ -192,9 +192,15 @@ def parse_yaml(text: str, file: str) -> tuple[dict[str, Any], dict[_Path, int]]:
     :raises RecipeError: if it is not valid YAML, not a mapping, or has a key twice.
     """
     loader = _Loader(text)
+    document: Any = {}
+    lines: dict[_Path, int] = {}
     try:
         root = loader.get_single_node()
-        document = loader.construct_document(root) if root is not None else {}
+        if root is not None:
+            document = loader.construct_document(root)
+            _collect_lines(root, (), lines, file)
+    except RecursionError:
+        raise RecipeError(f"{file}: nested too deeply, or in itself") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
@@ -204,12 +210,6 @@ def parse_yaml(text: str, file: str) -> tuple[dict[str, Any], dict[_Path, int]]:
         loader.dispose()
     if not isinstance(document, dict):
         raise RecipeError(f"{file}: a recipe is a mapping with `params` and `stages`")
-    lines: dict[_Path, int] = {}
-    if root is not None:
-        try:
-            _collect_lines(root, (), lines, file)
-        except RecursionError:
-            raise RecipeError(f"{file}: nested too deeply, or in itself") from None
     return document, lines
 
 

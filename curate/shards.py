@@ -162,6 +162,9 @@ class ShardWriter:
         end = len(rows) - len(rows) % ROWS_PER_BATCH if whole_batches else len(rows)
         for start in range(0, end, ROWS_PER_BATCH):
             piece = rows.slice(start, min(ROWS_PER_BATCH, end - start)).combine_chunks()
+            # Taken, not only cut: a slice is written with the padding of the table that it is cut
+            # from, and with what lies under its nulls.
+            piece = piece.take(pa.array(range(len(piece))))
             self._ipc.write_table(piece, max_chunksize=ROWS_PER_BATCH)
         self._pending = [rows.slice(end)]
         self._pending_rows = len(rows) - end

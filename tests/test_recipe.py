@@ -169,7 +169,8 @@ REFUSED = {
     ),
     "no such side": (
         f"stages:\n  code: {PYTHON}\n  clean: {{filter.rules: {{from: code.passage}}}}",
-        "r.yaml:3: stage clean (filter.rules), from: code has no side 'passage'; did you mean 'passages'?",
+        "r.yaml:3: stage clean (filter.rules), from: code has no side 'passage'; did you mean "
+        "'passages'?",
     ),
     "kinds that do not fit": (
         f"stages:\n  code: {PYTHON}\n  clean: {{filter.rules: {{from: code.passages}}}}",
@@ -248,6 +249,7 @@ REFUSED = {
     "no mapping": ("- a", "r.yaml: a recipe is a mapping with `params` and `stages`"),
     "nothing": ("", "r.yaml: a recipe needs `stages`: a mapping of names to stages"),
     "no stages": ("stages: {}", "r.yaml:1: a recipe needs `stages`: a mapping of names to stages"),
+    "depth": ("stages: " + "[" * 3000, "r.yaml: nested too deeply, or in itself"),
     "a loop": ("params: &a {k: *a}\nstages: {}", "r.yaml: nested too deeply, or in itself"),
 }
 
@@ -265,7 +267,12 @@ def test_every_problem_is_told_at_once():
           exact: {{dedup.exact: {{on: text}}}}
           last: {{dedup.exat: {{}}}}
     """)
-    assert [line.split(": ")[0] for line in found] == ["r.yaml:3", "r.yaml:3", "r.yaml:4", "r.yaml:5"]
+    assert [line.split(": ")[0] for line in found] == [
+        "r.yaml:3",
+        "r.yaml:3",
+        "r.yaml:4",
+        "r.yaml:5",
+    ]
     found = problems(f"""
         stages:
           code: {PYTHON}
