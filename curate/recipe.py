@@ -275,7 +275,10 @@ def _fill(value: Any, params: Mapping[str, Any], path: _Path, problems: Problems
         return value
     for name in _PARAM.findall(value):
         if name not in params:
-            problems.add(path, f"no parameter {name!r}{_hint(name, params)}")
+            _, stage, kind, *where = map(str, path)
+            setting = ".".join(where)
+            message = f"no parameter {name!r}{_hint(name, params)}"
+            problems.add(path, f"stage {stage} ({kind}), {setting}: {message}")
             return value
     if whole := _PARAM.fullmatch(value):
         return params[whole.group(1)]

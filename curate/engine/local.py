@@ -276,7 +276,8 @@ class _Engine:
         else:
             assert isinstance(stage, Map | Source)
             jobs = [self._job(node, stage, part, what) for part, what in missing.items()]
-            self._run_jobs(jobs, len(names))
+            finished = [part.account.inputs for part in found.values() if part is not None]
+            self._run_jobs(jobs, finished)
         return [found[part] or Part.read(self.store.part_folder(part)) for part, _ in names]
 
     def _job(self, node: Node, stage: Map | Source, part: str, what: Any) -> Job:
@@ -285,12 +286,19 @@ class _Engine:
             return Job(self.store.root, part, stage, kinds, self.batch, unit=what)
         return Job(self.store.root, part, stage, kinds, self.batch, shard=what)
 
-    def _run_jobs(self, jobs: list[Job], total: int) -> None:
-        done = total - len(jobs)
-        self.reporter.advance(done, total, "parts")
-        for _ in self._each(make_part, jobs):
-            done += 1
-            self.reporter.advance(done, total, "parts")
+    def _run_jobs(self, jobs: list[Job], finished: list[int]) -> None:
+        """Make parts; the rows of parts that are not made yet are told, or guessed, from the others.
+
+        :param finished: the inputs of the parts that an earlier run made.
+        """
+        parts = len(jobs) + len(finished)
+        counts = list(finished)
+        known = sum(finished) + sum(job.shard[1].rows for job in jobs if job.shard)
+        for inputs in self._each(make_part, jobs):
+            counts.append(inputs)
+            mean = sum(counts) / len(counts)
+            total = known if jobs[0].shard else round(mean * parts)
+            self.reporter.advance(sum(counts), total, "rows")
 
     def _run_global(
         self, node: Node, stage: Global, missing: dict[str, int], context: LocalContext

@@ -122,7 +122,7 @@ class LiveReporter(PlainReporter):
     def advance(self, done: int, total: int, unit: str) -> None:
         """Move the bar; it starts anew when the stage goes on to count something else."""
         task = self.bar.tasks[-1]
-        if task.fields["unit"] != unit or (task.total not in (None, total)):
+        if task.fields["unit"] != unit or done < task.completed:
             self.bar.reset(task.id, total=total or None, unit=unit)
         self.bar.update(task.id, completed=done, total=total or None, unit=unit)
 

@@ -6,16 +6,17 @@ import sys
 import textwrap
 import typing
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from curate.engine.local import run
+from curate.engine.local import LocalContext, run
 from curate.engine.progress import PlainReporter
 from curate.engine.store import Artefact
 from curate.recipe import Recipe
 from curate.registry import registry
-from curate.schema import Kind, to_table
-from curate.shards import Manifest, Side, write_manifest, write_shard
-from curate.stage import MAIN, Build, Source, Stage, ref_of
+from curate.schema import Kind, Record, from_table, to_table
+from curate.shards import Manifest, Shards, Side, write_manifest, write_shard
+from curate.stage import MAIN, Build, Global, Inputs, Source, Stage, ref_of
 from tests.contracts.records import Nulls, Records, make_pairs
 
 STAGES: dict[str, type[Stage]] = {
@@ -230,3 +231,38 @@ def digest(data: object) -> str:
 def is_source(name: str) -> bool:
     """Tell whether a stage is a source."""
     return issubclass(STAGES[name], Source)
+
+
+def shards_of(records: list[Record], kind: Kind, folder: Path, cuts: int = 2) -> Shards:
+    """Write records to some shards of a folder and open them."""
+    table = to_table(records, kind)
+    size, listed = max(1, -(-len(table) // cuts)), []
+    for start in range(0, len(table), size):
+        name = f"{kind}-{len(list(folder.iterdir()))}.arrow"
+        info = write_shard(folder, name, table.slice(start, size))
+        listed.append((str(folder / name), info))
+    return Shards(kind, listed)
+
+
+@dataclass
+class Treated:
+    """What a global stage made of some pairs."""
+
+    kept: list[Record]
+    dropped: list[dict[str, typing.Any]]
+    notes: dict[str, typing.Any]
+
+
+def treat(stage: Global, inputs: Inputs, folder: Path, batch: int = 7) -> Treated:
+    """Run a global stage over its main input, batch by batch."""
+    folder.mkdir()
+    context = LocalContext(folder, 1, Quiet())
+    fitted = stage.fit(inputs, context)
+    kept, dropped, start = [], [], 0
+    for rows in inputs.main.batches(batch):
+        outcome = stage.apply(rows, start, fitted)
+        assert outcome.kept_inputs + len(outcome.dropped) == len(rows)
+        kept += from_table(outcome.kept)
+        dropped += outcome.dropped.to_pylist()
+        start += len(rows)
+    return Treated(kept, dropped, context.notes)

@@ -3,7 +3,6 @@ import pytest
 from curate.engine.local import run
 from curate.engine.progress import PlainReporter
 from curate.recipe import Recipe
-from tests.contracts.records import static_model
 
 
 class Told(PlainReporter):
@@ -18,11 +17,6 @@ class Told(PlainReporter):
 
     def say(self, message):
         self.said.append(message)
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory):
-    return static_model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture
