@@ -209,7 +209,7 @@ REFUSED = {
     "no such parameter": (
         f"params: {{kk: 1}}\nstages:\n  code: {PYTHON}\n  clean:\n    filter.rules:\n"
         '      min_query_chars: "${k}"',
-        "r.yaml:6: no parameter 'k'; did you mean 'kk'?",
+        "r.yaml:6: stage clean (filter.rules), min_query_chars: no parameter 'k'; did you mean 'kk'?",
     ),
     "unknown section": (
         f"stage:\n  a: 1\nstages:\n  code: {PYTHON}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import chain, count
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -57,7 +58,8 @@ class WriteShards(Build):
         stems: dict[str, str] = {}
         for name in sorted(pc.unique(column).to_pylist()):
             stem = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-") or _UNKNOWN
-            stems[name] = stem if stem not in stems.values() else f"{stem}-{len(stems)}"
+            numbered = (f"{stem}-{number}" for number in count(2))
+            stems[name] = next(s for s in chain([stem], numbered) if s not in stems.values())
         return stems
 
     def _rows(self, pairs: Shards, name: str, context: Context) -> Iterator[pa.Table]:

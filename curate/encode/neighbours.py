@@ -45,6 +45,8 @@ def top_k(
     k = min(k, len(passages))
     scores = np.zeros((len(queries), k), np.float32)
     indices = np.zeros((len(queries), k), np.int64)
+    if k == 0:
+        return scores, indices
     table = _Table(passages)
     for start in range(0, len(queries), _BEST_BLOCK[0]):
         stop = min(start + _BEST_BLOCK[0], len(queries))

@@ -157,6 +157,14 @@ class PythonHarvest(Source):
                 hint = f"; did you mean {near[0]!r}?" if near else ": install it or leave it out"
                 raise ValueError(f"packages: {package!r} is not installed here{hint}")
 
+    def row_settings(self) -> dict[str, Any]:
+        """Leave out what only chooses units, which are in the key themselves.
+
+        So a package that is added makes new parts and leaves the others' as they are.
+        """
+        chooses = {"packages", "stdlib", "topics", "summaries", "skip"}
+        return {n: value for n, value in super().row_settings().items() if n not in chooses}
+
     def units(self) -> list[Unit]:
         """List the files in pieces of about 3 MB, from the installations' own records (`RECORD`).
 

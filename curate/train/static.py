@@ -18,6 +18,7 @@ import numpy as np
 
 from curate.encode.static import Tokens, embed, tokenize
 from curate.encode.tokenizer import twins
+from curate.errors import CurateError
 from curate.train.batches import TrainingPairs, make_batch, steps, steps_per_epoch
 from curate.train.losses import info_nce
 
@@ -134,7 +135,7 @@ def schedule(step: int, total: int, warmup: float) -> float:
 
 def _finite(loss: float, step: int) -> float:
     if not math.isfinite(loss):
-        raise FloatingPointError(f"the loss is {loss} at step {step}: lower the learning rate")
+        raise CurateError(f"the loss is {loss} at step {step}: lower the learning rate")
     return loss
 
 

@@ -2,13 +2,7 @@ import sys
 
 import pytest
 
-from tests.contracts import harness, records
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory):
-    """A tiny static model that is the same wherever the tests run."""
-    return records.static_model(tmp_path_factory.mktemp("model"))
+from tests.contracts import harness
 
 
 @pytest.fixture(scope="session")

@@ -26,8 +26,8 @@ PAIRS = [
 @pytest.mark.parametrize(
     ("on", "stay"), [(None, [0, 2, 3]), ("pair", [0, 2, 3]), ("query", [0, 3]), ("passage", [0, 2])]
 )
-def test_first_of_each_stays(run, on, stay):
-    result = run(ExactDedup(on=on), PAIRS)
+def test_first_of_each_stays(run_global, on, stay):
+    result = run_global(ExactDedup(on=on), PAIRS)
     assert kept(result) == [(PAIRS[i].query, PAIRS[i].positives[0].text) for i in stay]
     assert set(result.dropped["drop_reason"].to_pylist()) == {"exact_duplicate"}
     details = dict(
@@ -38,16 +38,18 @@ def test_first_of_each_stays(run, on, stay):
     assert details[PAIRS[1].id] == details[PAIRS[4].id] == f"copy of {PAIRS[0].id}"
 
 
-def test_passages(run):
+def test_passages(run_global):
     texts = ["Some text.", "some text", "other", "SOME TEXT"]
-    result = run(ExactDedup(), [Passage(t, "here", "g") for t in texts], kind="passages", shards=3)
+    result = run_global(
+        ExactDedup(), [Passage(t, "here", "g") for t in texts], kind="passages", shards=3
+    )
     assert result.kept["text"].to_pylist() == ["Some text.", "other"]
 
 
-def test_caps_count_what_is_left_after_copies(run):
+def test_caps_count_what_is_left_after_copies(run_global):
     pairs = [pair("what is it", f"answer {i // 2}") for i in range(10)]
     pairs += [pair(f"question {i}", "answer 0") for i in range(3)]
-    result = run(ExactDedup(max_per_query=3, max_per_passage=2), pairs)
+    result = run_global(ExactDedup(max_per_query=3, max_per_passage=2), pairs)
     assert kept(result) == [
         ("what is it", "answer 0"),
         ("what is it", "answer 1"),
@@ -65,27 +67,29 @@ def test_caps_count_what_is_left_after_copies(run):
     )
 
 
-def test_what_says_nothing_has_no_copies(run):
+def test_what_says_nothing_has_no_copies(run_global):
     pairs = [pair("", "text"), pair(" ", "text"), pair("query", None), pair("query", None)]
     pairs += [pair("query", ""), pair("query", "")]
-    assert len(run(ExactDedup(), pairs).kept) == 6
-    assert len(run(ExactDedup(on="query"), pairs).kept) == 3
+    assert len(run_global(ExactDedup(), pairs).kept) == 6
+    assert len(run_global(ExactDedup(on="query"), pairs).kept) == 3
 
 
-def test_unicode_forms_are_copies(run):
+def test_unicode_forms_are_copies(run_global):
     pairs = [pair("Café 👍", "x"), pair("CAFE\u0301 👍", "x"), pair("café 👎", "x")]
-    assert len(run(ExactDedup(), pairs).kept) == 2
+    assert len(run_global(ExactDedup(), pairs).kept) == 2
 
 
 @pytest.mark.parametrize(("shards", "batch"), [(1, 1), (2, 3), (5, 100), (7, 2)])
-def test_same_rows_for_any_cut(run, shards, batch):
+def test_same_rows_for_any_cut(run_global, shards, batch):
     pairs = [pair(f"query {i % 7}", f"text {i % 5}") for i in range(50)]
-    result = run(ExactDedup(on="query", max_per_passage=2), pairs, shards=shards, batch=batch)
+    result = run_global(
+        ExactDedup(on="query", max_per_passage=2), pairs, shards=shards, batch=batch
+    )
     assert kept(result) == [(f"query {i}", f"text {i % 5}") for i in range(7)]
 
 
-def test_nothing_at_all(run):
-    assert len(run(ExactDedup(), [], shards=1).kept) == 0
+def test_nothing_at_all(run_global):
+    assert len(run_global(ExactDedup(), [], shards=1).kept) == 0
 
 
 @pytest.mark.parametrize(

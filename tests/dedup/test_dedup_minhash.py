@@ -27,10 +27,10 @@ def clusters(count=15, length=80, copies=3, seed=0):
     return texts
 
 
-def test_one_of_each_cluster_stays(run):
+def test_one_of_each_cluster_stays(run_global):
     texts = clusters()
     records = passages([text for _, text in texts])
-    result = run(MinHashDedup(), records, kind="passages")
+    result = run_global(MinHashDedup(), records, kind="passages")
     first = {}
     for (number, _), record in zip(texts, records, strict=True):
         first.setdefault(number, record.id)
@@ -49,35 +49,35 @@ def test_one_of_each_cluster_stays(run):
 
 
 @pytest.mark.parametrize("verify", [True, False])
-def test_below_the_threshold_nothing_is_a_duplicate(run, verify):
+def test_below_the_threshold_nothing_is_a_duplicate(run_global, verify):
     rng = random.Random(1)
     shared = rng.choices(VOCABULARY, k=60)
     records = passages([" ".join([*shared, *rng.choices(VOCABULARY, k=60)]) for _ in range(20)])
-    result = run(MinHashDedup(verify=verify), records, kind="passages")
+    result = run_global(MinHashDedup(verify=verify), records, kind="passages")
     assert len(result.kept) == 20
     assert (score(result.kept, "minhash_cluster_size") == 1).all()
 
 
-def test_without_verification_the_estimate_decides(run):
+def test_without_verification_the_estimate_decides(run_global):
     records = passages([text for _, text in clusters()])
-    result = run(MinHashDedup(verify=False, threshold=0.7), records, kind="passages")
+    result = run_global(MinHashDedup(verify=False, threshold=0.7), records, kind="passages")
     assert len(result.kept) == 15
 
 
-def test_the_longest_stays(run):
+def test_the_longest_stays(run_global):
     rng = random.Random(2)
     text = " ".join(rng.choices(VOCABULARY, k=100))
     records = passages(
         [text, f"{text} one", f"{text} one two", f"{text} six two", "something else"]
     )
-    result = run(MinHashDedup(keep="longest"), records, kind="passages")
+    result = run_global(MinHashDedup(keep="longest"), records, kind="passages")
     assert result.kept["title"].to_pylist() == ["2", "4"]
     assert all(
         d.startswith(f"of {records[2].id}") for d in result.dropped["drop_detail"].to_pylist()
     )
 
 
-def test_queries_are_compared_by_characters(run):
+def test_queries_are_compared_by_characters(run_global):
     queries = [
         "how do i sort a list of numbers in python",
         "how do i sort a list of number in python",
@@ -86,11 +86,11 @@ def test_queries_are_compared_by_characters(run):
         "what is the type of c# template arguments",
     ]
     pairs = [Pair("qa", q, [Doc(f"passage {i}")], "here", "g") for i, q in enumerate(queries)]
-    result = run(MinHashDedup(on="query", threshold=0.75), pairs)
+    result = run_global(MinHashDedup(on="query", threshold=0.75), pairs)
     assert [pair.query for pair in from_table(result.kept)] == [queries[i] for i in (0, 2, 3, 4)]
 
 
-def test_first_positive_counts_and_nulls_stay(run):
+def test_first_positive_counts_and_nulls_stay(run_global):
     text = " ".join(VOCABULARY[:30])
     pairs = [
         Pair("qa", "one", [Doc(text), Doc("other")], "here", "g"),
@@ -102,7 +102,7 @@ def test_first_positive_counts_and_nulls_stay(run):
         Pair("qa", "seven", [Doc("")], "here", "g"),
         Pair("qa", "eight", [Doc("")], "here", "g"),
     ]
-    result = run(MinHashDedup(on="passage"), pairs)
+    result = run_global(MinHashDedup(on="passage"), pairs)
     assert result.dropped["query"].to_pylist() == ["three"]
     assert result.dropped["drop_detail"].to_pylist() == [
         f"of {pairs[0].id}, Jaccard similarity 1.00"
@@ -113,16 +113,16 @@ def test_first_positive_counts_and_nulls_stay(run):
 
 
 @pytest.mark.parametrize(("shards", "batch"), [(1, 1000), (3, 4), (11, 2)])
-def test_same_rows_for_any_cut(run, shards, batch):
+def test_same_rows_for_any_cut(run_global, shards, batch):
     records = passages([text for _, text in clusters(seed=5)])
-    whole = run(MinHashDedup(), records, kind="passages", shards=1)
-    cut = run(MinHashDedup(), records, kind="passages", shards=shards, batch=batch)
+    whole = run_global(MinHashDedup(), records, kind="passages", shards=1)
+    cut = run_global(MinHashDedup(), records, kind="passages", shards=shards, batch=batch)
     assert cut.kept.equals(whole.kept)
     assert cut.dropped.equals(whole.dropped)
 
 
-def test_nothing_at_all(run):
-    assert len(run(MinHashDedup(), [], kind="passages", shards=1).kept) == 0
+def test_nothing_at_all(run_global):
+    assert len(run_global(MinHashDedup(), [], kind="passages", shards=1).kept) == 0
 
 
 def test_settings_that_cannot_work_are_refused():

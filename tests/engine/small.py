@@ -9,7 +9,7 @@ from curate.engine.store import folder_checksums
 
 RECIPE = """
 params:
-  packages: [click, tqdm, pluggy, packaging, joblib]
+  packages: [click, tqdm, pluggy, packaging]
   k: 50
 stages:
   code:     {harvest.python: {packages: "${packages}", stdlib: false, topics: false}}
@@ -68,6 +68,8 @@ def contents(output: Path) -> dict[str, str]:
     Manifests and metrics are left out: they tell how long things took.
     """
     store = output / "store"
-    found = folder_checksums(store / "artefacts") | folder_checksums(store / "parts")
+    found = {}
+    for folder in ("artefacts", "parts"):
+        found |= folder_checksums(store / folder)
     timed = ("manifest.json", "metrics.json")
     return {path: checksum for path, checksum in found.items() if not path.endswith(timed)}

@@ -118,12 +118,15 @@ def test_a_new_version_runs_again(execute, monkeypatch):
 
 def test_another_package_adds_parts_to_maps_and_changes_none(execute, recipe):
     first, _ = execute(recipe())
-    before = parts(first, "filter.rules")
+    before, harvested = parts(first, "filter.rules"), parts(first, "harvest.python")
     second, told = execute(recipe("params.packages=[click, pluggy, packaging]"))
     after = parts(second, "filter.rules")
     assert told.reused == []
     assert before.items() < after.items()
     assert len(after) == len(before) + 1
+    now = parts(second, "harvest.python")
+    assert harvested.items() < now.items()
+    assert len(now) == len(harvested) + 1
     third, _ = execute(recipe("params.packages=[packaging, pluggy]"))
     assert parts(third, "filter.rules") == after
     assert len(third.shards("clean")) < len(second.shards("clean"))
