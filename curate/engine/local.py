@@ -37,6 +37,7 @@ from curate.shards import (
     Shards,
     Side,
     open_shard,
+    open_side,
     write_bytes,
     write_manifest,
     write_shard,
@@ -242,9 +243,13 @@ class _Engine:
         self, node: Node, stage: Build, folder: Path, context: LocalContext
     ) -> tuple[dict[str, Side], Account]:
         built: Built = stage.build(self._inputs(node), folder, context)
-        outputs = {side: listed.rows for side, listed in built.sides.items()}
         context.note(files=folder_checksums(folder) if not built.sides else {})
-        return built.sides, Account(built.inputs, built.kept, built.dropped, outputs)
+        account = Account(built.inputs, built.kept, built.dropped)
+        for side, listed in built.sides.items():
+            account.outputs[side] = 0
+            for table in open_side(folder, listed).tables():
+                account.count_outputs(side, table)
+        return built.sides, account
 
     def _part_names(self, node: Node, name: str) -> list[tuple[str, Any]]:
         """Return the name of each part and what it is made of.

@@ -108,8 +108,8 @@ def check_accounts(artefact, inputs: Counter | None):
     if DROPPED in sides:
         reasons = Counter(column_of(artefact.shards(DROPPED), "drop_reason"))
         assert reasons == account.dropped
-        check_counts(account.by_source, counted["source"])
-        check_counts(account.by_language, counted["language"])
+    check_counts(account.by_source, counted["source"])
+    check_counts(account.by_language, counted["language"])
     assert all(re.fullmatch(r"[a-z][a-z0-9_]*", reason) for reason in account.dropped)
     if inputs is not None:
         assert account.inputs == inputs.total()
