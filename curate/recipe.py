@@ -117,12 +117,7 @@ class Recipe:
         :raises RecipeError: listing every problem with its line.
         """
         path = Path(path)
-        try:
-            text = path.read_text("utf-8")
-        except OSError as error:
-            raise RecipeError(f"{path}: cannot read the recipe: {error.strerror}") from None
-        except UnicodeDecodeError as error:
-            raise RecipeError(f"{path}: not UTF-8 text: {error.reason}") from None
+        text = read_settings(path, "recipe")
         return cls.parse(text, path.stem, overrides, file=str(path))
 
     @classmethod
@@ -168,6 +163,20 @@ class Recipe:
     def __repr__(self) -> str:
         stages = ", ".join(f"{n}: {node.stage.name}" for n, node in self.nodes.items())
         return f"Recipe({self.name!r}, {stages})"
+
+
+def read_settings(path: Path, what: str) -> str:
+    """Read a file that the user wrote.
+
+    :param what: what the file is, in a word.
+    :raises RecipeError: if it cannot be read or is not UTF-8.
+    """
+    try:
+        return path.read_text("utf-8")
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot read the {what}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path}: not UTF-8 text: {error.reason}") from None
 
 
 # -- YAML ------------------------------------------------------------------------------------

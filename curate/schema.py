@@ -9,15 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 Kind = Literal["pairs", "passages", "model", "index", "metrics"]
-ROW_KINDS: tuple[Kind, ...] = ("pairs", "passages")
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 SCORE = pa.struct([("name", pa.string()), ("value", pa.float32())])
 
@@ -224,26 +222,6 @@ def _rich_row(row: dict[str, Any]) -> dict[str, Any]:
             for doc in row[name] or []
         ]
     return row
-
-
-def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Order and cast columns to `schema`; a missing column becomes nulls.
-
-    :raises ValueError: if the table has a column that the schema lacks.
-    """
-    extra = set(table.column_names) - set(schema.names)
-    if extra:
-        raise ValueError(f"columns {sorted(extra)} are not in the schema {schema.names}")
-    columns = [
-        table[f.name].cast(f.type) if f.name in table.column_names else pa.nulls(len(table), f.type)
-        for f in schema
-    ]
-    return pa.table(columns, schema=schema)
-
-
-def empty(schema: pa.Schema) -> pa.Table:
-    """Return a table of no rows."""
-    return schema.empty_table()
 
 
 def first_positive(table: pa.Table, part: str = "text") -> pa.ChunkedArray:

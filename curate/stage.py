@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
-from curate.schema import ROW_KINDS, Kind, Record, drop_schema
+from curate.schema import Kind, Record, drop_schema
 from curate.shards import Shards, Side
 
 MAIN = "main"
@@ -295,8 +295,3 @@ class Build(Stage):
     @abstractmethod
     def build(self, inputs: Inputs, folder: Path, context: Context) -> Built:
         """Fill `folder`, which is empty. Checkpoints go to `context.folder`."""
-
-
-def is_rows(kind: Kind) -> bool:
-    """Tell whether artefacts of this kind hold records."""
-    return kind in ROW_KINDS

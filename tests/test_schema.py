@@ -20,7 +20,6 @@ from curate.schema import (
     Pair,
     Passage,
     append_scores,
-    conform,
     content_id,
     docs,
     drop_schema,
@@ -143,15 +142,6 @@ def test_only_plain_types():
         assert all(plain(field.type) for field in schema)
     for kind, schema in SCHEMAS.items():
         assert drop_schema(kind).names == [*schema.names, "drop_reason", "drop_detail"]
-
-
-def test_conform_orders_casts_and_fills():
-    table = conform(pa.table({"text": pa.array(["x"], pa.large_string()), "id": ["i"]}), PASSAGE)
-    assert table.schema.equals(PASSAGE)
-    assert table.to_pylist()[0] | {"text": "x", "id": "i"} == table.to_pylist()[0]
-    assert table["group"].to_pylist() == [None]
-    with pytest.raises(ValueError, match="extra"):
-        conform(pa.table({"extra": [1]}), PASSAGE)
 
 
 # -- scores and documents in columns ---------------------------------------------------------------

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.cli.options import DEFAULT_OUTPUT
-from curate.errors import RecipeError
-from curate.recipe import Problems, Recipe, parse_yaml
+from curate.recipe import Problems, Recipe, parse_yaml, read_settings
 
 SOURCE = ("stages", "pairs", "harvest.shards")
 MODEL = ("stages", "model", "train.contrastive")
@@ -27,13 +26,7 @@ def load_training(path: Path) -> Training:
 
     :raises RecipeError: listing every problem with its line.
     """
-    try:
-        text = path.read_text("utf-8")
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot read the configuration: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"{path}: not UTF-8 text: {error.reason}") from None
-    settings, lines = parse_yaml(text, str(path))
+    settings, lines = parse_yaml(read_settings(path, "configuration"), str(path))
     # The problems of the stages are found at the lines of the configuration.
     places: dict[Any, int] = {(*MODEL, *place): line for place, line in lines.items()}
     for name, place in (("pairs", (*SOURCE, "path")), ("pairs", SOURCE), ("output", ("output",))):

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from curate.encode import load_encoder
 from curate.encode.neighbours import ranks
-from curate.encode.passages import own_rows, passages_of
+from curate.encode.passages import Passages, own_rows, passages_of
 from curate.schema import Kind, with_score
 from curate.stage import Context, Global, Inputs, Outcome, Ref, decide
 
@@ -52,15 +52,15 @@ class ConsistencyFilter(Global):
 
     def fit(self, inputs: Inputs, context: Context) -> Ranks:
         """Rank every pair; note the share kept for each k."""
-        found = context.memo("ranks", lambda: self._rank(inputs, context))
+        passages = passages_of(inputs.main)
+        found = context.memo("ranks", lambda: self._rank(inputs, context, passages))
         ranked = found[found > 0]
-        size = min(self.pool, len(passages_of(inputs.main).ids))
+        size = min(self.pool, len(passages.ids))
         curve = {str(k): round(float((ranked <= k).mean()), 4) for k in _CURVE if len(ranked)}
         context.note(pool=size, share_within=curve)
         return Ranks(found, size)
 
-    def _rank(self, inputs: Inputs, context: Context) -> np.ndarray:
-        passages = passages_of(inputs.main)
+    def _rank(self, inputs: Inputs, context: Context, passages: Passages) -> np.ndarray:
         rows = own_rows(inputs.main, passages)
         queries = inputs.main.to_arrow(["query"])["query"]
         usable = np.flatnonzero((rows >= 0) & queries.is_valid().to_numpy())

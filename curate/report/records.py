@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -52,12 +51,6 @@ def sample_drop(drops: Shards, reason: str, seed: int) -> Row | None:
 def text_of(row: Row) -> str | None:
     """Return the text by which a reader knows the record: the query, or the passage."""
     text: str | None = row["query"] if "query" in row else row["text"]
-    return text
-
-
-def first_text(docs: Sequence[Row] | None) -> str | None:
-    """Return the text of the first Doc; None where there is none or it has none."""
-    text: str | None = docs[0]["text"] if docs else None
     return text
 
 

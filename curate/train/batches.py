@@ -172,11 +172,10 @@ def make_batch(pairs: TrainingPairs, rows: np.ndarray) -> Batch:
     hard = pairs.negatives[rows].ravel()
     passages = np.concatenate([positives, hard[hard >= 0]])
     masked = positives[:, None] == passages[None]
-    # A passage that is positive for an equal query: compare through the distinct (query, passage).
+    # A passage that is positive for an equal query of the batch is no negative either.
     same_query = queries[:, None] == queries[None]
     twins, others = np.nonzero(same_query & ~np.eye(len(rows), dtype=bool))
-    if len(twins):
-        for twin, other in zip(twins, others, strict=True):
-            masked[twin] |= passages == positives[other]
+    for twin, other in zip(twins, others, strict=True):
+        masked[twin] |= passages == positives[other]
     np.fill_diagonal(masked, False)
     return Batch(queries, passages, masked)
