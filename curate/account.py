@@ -21,7 +21,9 @@ class Account:
     """Counts of one stage, or of one part of it.
 
     `inputs = kept + sum(dropped.values())`; `outputs` counts the records of each side; the tables by
-    source and by language count outputs of all sides and drops.
+    source and by language count outputs of all sides and drops; `asked` counts the questions to a
+    language model that the rows rest on, and the tokens of prompts and completions, whether they were
+    asked now or had been answered before.
     """
 
     inputs: int = 0
@@ -30,6 +32,7 @@ class Account:
     outputs: dict[str, int] = field(default_factory=dict)
     by_source: dict[str, dict[str, int]] = field(default_factory=dict)
     by_language: dict[str, dict[str, int]] = field(default_factory=dict)
+    asked: dict[str, int] = field(default_factory=dict)
 
     def __add__(self, other: Account) -> Account:
         return Account(
@@ -39,6 +42,7 @@ class Account:
             _sum(self.outputs, other.outputs),
             _sum_nested(self.by_source, other.by_source),
             _sum_nested(self.by_language, other.by_language),
+            _sum(self.asked, other.asked),
         )
 
     def check(self, where: str) -> None:
@@ -57,6 +61,10 @@ class Account:
         """Count the records of a side."""
         self.outputs[side] = self.outputs.get(side, 0) + len(table)
         self._count_by(table, side)
+
+    def count_asked(self, asked: dict[str, int]) -> None:
+        """Count what was asked of a language model."""
+        self.asked = _sum(self.asked, asked)
 
     def count_drops(self, table: pa.Table) -> None:
         """Count dropped inputs by reason."""

@@ -1,6 +1,7 @@
 """A recipe: parameters and named stages, from YAML or from Python, checked as a whole.
 
     params: {k: 2}
+    llm: {model: smollm2}
     stages:
       code:   {harvest.python: {}}
       clean:  {filter.rules: {min_query_chars: 10}}
@@ -9,7 +10,8 @@
       trusted: {filter.consistency: {from: parts, encoder: noisy, k: "${k}"}}
 
 Names are inputs: a stage takes the one above it unless `from` or a field names others; `parts.held_out`
-names another side than the main one. Everything that can be known to be wrong is reported before
+names another side than the main one. `llm` is the language model of every stage that asks one and does
+not name its own. Everything that can be known to be wrong is reported before
 anything runs, a line for each problem, with the line of the file, the stage and the field.
 """
 
@@ -20,19 +22,21 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from curate.errors import RecipeError
+from curate.errors import CurateError, RecipeError
+from curate.llm.settings import LLM
 from curate.registry import registry
 from curate.schema import Kind
-from curate.stage import MAIN, Ref, Source, Stage
+from curate.stage import DROPPED, MAIN, Ask, Ref, Source, Stage
 
 if TYPE_CHECKING:
     from curate.engine.run import Run
 
+_SECTIONS = ("params", "llm", "stages")
 _PARAM = re.compile(r"\$\{([^}]*)\}")
 _Path = tuple[str | int, ...]
 
@@ -65,6 +69,11 @@ class Node:
     @property
     def kind(self) -> Kind:
         return self.kinds[MAIN]
+
+    @property
+    def written(self) -> dict[str, Kind]:
+        """Return the kinds of its sides and of what it drops."""
+        return {**self.kinds, DROPPED: self.stage.drops or self.kind}
 
 
 @dataclass(slots=True)
@@ -113,7 +122,8 @@ class Recipe:
     def load(cls, path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
         """Read a recipe file.
 
-        :param overrides: settings of the form `params.k=5` or `STAGE.FIELD=VALUE`, values in YAML.
+        :param overrides: settings of the form `params.k=5`, `llm.model=NAME` or `STAGE.FIELD=VALUE`,
+            values in YAML.
         :raises RecipeError: listing every problem with its line.
         """
         path = Path(path)
@@ -138,19 +148,25 @@ class Recipe:
         :raises RecipeError: listing every problem with its line.
         """
         for key in document:
-            if key not in ("params", "stages"):
-                problems.add((key,), f"unknown section {key!r}: a recipe has params and stages")
+            if key not in _SECTIONS:
+                problems.add(
+                    (key,), f"unknown section {key!r}: a recipe has params, llm and stages"
+                )
         params = document.get("params") or {}
         entries = document.get("stages")
         if not isinstance(params, dict) or not isinstance(entries, dict) or not entries:
             problems.add(("stages",), "a recipe needs `stages`: a mapping of names to stages")
             problems.stop()
+        section = _fill(document.get("llm") or {}, params, ("llm",), problems)
+        llm = _validate(LLM, section, ("llm",), "llm", problems)
         stages = {}
         for stage_name, entry in (entries or {}).items():
-            stage = _build_stage(str(stage_name), entry, params, problems)
+            stage = _build_stage(str(stage_name), entry, params, llm, problems)
             if stage is not None:
                 stages[str(stage_name)] = stage
-        if len(stages) < len(entries or {}):  # wiring would only repeat what is already reported
+        if llm is None or len(stages) < len(
+            entries or {}
+        ):  # wiring would only repeat what is already reported
             problems.stop()
         return cls(stages, name, params, _problems=problems)
 
@@ -240,7 +256,9 @@ def _override(document: dict[str, Any], override: str) -> None:
     name, equals, text = override.partition("=")
     path = name.split(".")
     if not equals or len(path) < 2 or not all(path):
-        raise RecipeError(f"--set {override}: write params.NAME=VALUE or STAGE.FIELD=VALUE")
+        raise RecipeError(
+            f"--set {override}: write params.NAME=VALUE, llm.NAME=VALUE or STAGE.FIELD=VALUE"
+        )
     try:
         value = yaml.load(text, _Loader)
     except yaml.YAMLError:
@@ -254,7 +272,12 @@ def _override(document: dict[str, Any], override: str) -> None:
 
 
 def _settings_of(document: dict[str, Any], path: list[str], override: str) -> dict[str, Any]:
-    """Return the parameters, or the settings of the stage, that an override names."""
+    """Return the parameters, the language model, or the settings of the stage of an override."""
+    if path[0] == "llm":
+        document["llm"] = document.get("llm") or {}
+        if not isinstance(document["llm"], dict):
+            raise RecipeError(f"--set {override}: llm holds {document['llm']!r}, not settings")
+        return cast(dict[str, Any], document["llm"])
     if path[0] == "params":
         params = document.get("params") or {}
         if not isinstance(params, dict) or path[1] not in params:
@@ -284,18 +307,23 @@ def _fill(value: Any, params: Mapping[str, Any], path: _Path, problems: Problems
         return value
     for name in _PARAM.findall(value):
         if name not in params:
-            _, stage, kind, *where = map(str, path)
-            setting = ".".join(where)
-            message = f"no parameter {name!r}{_hint(name, params)}"
-            problems.add(path, f"stage {stage} ({kind}), {setting}: {message}")
+            problems.add(path, f"{_place(path)}: no parameter {name!r}{_hint(name, params)}")
             return value
     if whole := _PARAM.fullmatch(value):
         return params[whole.group(1)]
     return _PARAM.sub(lambda match: str(params[match.group(1)]), value)
 
 
+def _place(path: _Path) -> str:
+    """Describe where a value of the document stands."""
+    if path[0] != "stages":
+        return ".".join(map(str, path))
+    _, stage, kind, *where = map(str, path)
+    return f"stage {stage} ({kind}), {'.'.join(where)}"
+
+
 def _build_stage(
-    name: str, entry: Any, params: Mapping[str, Any], problems: Problems
+    name: str, entry: Any, params: Mapping[str, Any], llm: LLM | None, problems: Problems
 ) -> Stage | None:
     path: _Path = ("stages", name)
     if isinstance(entry, str):
@@ -312,20 +340,31 @@ def _build_stage(
     settings = _fill(settings or {}, params, (*path, kind), problems)
     if len(problems.found) > before:
         return None
+    if issubclass(known[kind], Ask) and isinstance(settings, dict):
+        settings = {"llm": llm or LLM(), **settings}
+    return _validate(known[kind], settings, (*path, kind), f"stage {name} ({kind})", problems)
+
+
+_Settings = TypeVar("_Settings", bound=BaseModel)
+
+
+def _validate(
+    cls: type[_Settings], settings: Any, path: _Path, place: str, problems: Problems
+) -> _Settings | None:
+    """Make settings out of what the document holds at `path`, or report what is wrong with it."""
     try:
-        return known[kind].model_validate(settings)
+        return cls.model_validate(settings)
     except ValidationError as error:
         for problem in error.errors():
             location = tuple(problem["loc"])
             where = "".join(
                 f", {step}" if n == 0 else f".{step}" for n, step in enumerate(location)
             )
-            message = _explain(problem, known[kind])
-            problems.add((*path, kind, *location), f"stage {name} ({kind}){where}: {message}")
+            problems.add((*path, *location), f"{place}{where}: {_explain(problem, cls)}")
         return None
 
 
-def _explain(problem: Any, cls: type[Stage]) -> str:
+def _explain(problem: Any, cls: type[BaseModel]) -> str:
     if problem["type"] == "extra_forbidden":
         names = [info.alias or name for name, info in cls.model_fields.items()]
         return f"no such setting{_hint(str(problem['loc'][-1]), names)}"
@@ -343,6 +382,8 @@ def _hint(wrong: str, known: Iterable[str]) -> str:
 
 
 def _check_name(name: str, problems: Problems) -> None:
+    if name in _SECTIONS:
+        problems.add(("stages", name), f"stage {name!r}: this is the name of a section of recipes")
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
         problems.add(
             ("stages", name), f"stage {name!r}: a name is a letter, then letters, digits, _ or -"
@@ -371,7 +412,7 @@ class _Wiring:
         }
         try:
             self.stage.check()
-        except ValueError as error:
+        except (ValueError, CurateError) as error:
             self._problem(None, str(error))
         kinds: dict[str, Kind] = {}
         try:

@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 
 from curate.stage import Stage
 
-FAMILIES = ("harvest", "filter", "dedup", "arrange", "mine", "train", "evaluate")
+FAMILIES = ("harvest", "filter", "dedup", "arrange", "synthesize", "mine", "train", "evaluate")
 
 
 @cache

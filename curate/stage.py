@@ -1,9 +1,10 @@
-"""What a stage is: a pydantic model whose fields are its settings, in one of four shapes.
+"""What a stage is: a pydantic model whose fields are its settings, in one of five shapes.
 
 | shape    | sees                              | leaves                       | the engine runs it       |
 |----------|-----------------------------------|------------------------------|--------------------------|
 | `Source` | one unit of an outside input      | records                      | unit by unit, in workers |
 | `Map`    | one batch of records              | records                      | shard by shard, workers  |
+| `Ask`    | one batch, and a language model   | records                      | `fit` once, then `ask`   |
 | `Global` | all records, then each batch      | records                      | `fit` once, then `apply` |
 | `Build`  | all records and models            | a folder: model, metrics, .. | once                     |
 
@@ -17,7 +18,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -25,8 +26,13 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
+from curate.llm.settings import LLM
 from curate.schema import Kind, Record, drop_schema
 from curate.shards import Shards, Side
+
+if TYPE_CHECKING:
+    from curate.llm.prompts import Prompt
+    from curate.llm.recorded import Recorded
 
 MAIN = "main"
 DROPPED = "dropped"
@@ -99,12 +105,14 @@ class Outcome:
     :param dropped: rejected inputs, with `drop_reason` and `drop_detail` (`schema.drop_schema`).
     :param kept_inputs: how many inputs were kept; an input may leave several records.
     :param sides: records of other sides, by name.
+    :param asked: what was asked of a language model; the engine counts it.
     """
 
     kept: pa.Table
     dropped: pa.Table
     kept_inputs: int
     sides: dict[str, pa.Table] = field(default_factory=dict)
+    asked: dict[str, int] = field(default_factory=dict)
 
 
 def decide(
@@ -191,6 +199,8 @@ class Stage(BaseModel):
     """Kinds that fit as main input; empty for a source."""
     sides: ClassVar[dict[str, Kind | None]] = {MAIN: None}
     """What it leaves: kind by side; None means the kind of its main input."""
+    drops: ClassVar[Kind | None] = None
+    """The kind of what it drops; None means the kind of its main side."""
 
     from_: Annotated[str | list[str] | None, Ref(None)] = Field(None, alias="from")
     """The stages whose records it takes, joined if several; by default the stage above."""
@@ -275,6 +285,55 @@ class Global(Stage):
     @abstractmethod
     def apply(self, table: pa.Table, start: int, fitted: Any) -> Outcome:
         """Treat the rows `start` to `start + len(table)` of the main input."""
+
+
+class Ask(Stage):
+    """Asks a language model about each batch: pure, given the answers, which the engine records.
+
+    The same question is never asked twice, so `ask` may be repeated after a kill. In the key are the
+    model, and the text of each prompt rather than its name.
+    """
+
+    prompt_fields: ClassVar[tuple[str, ...]] = ()
+    """The fields that name prompt files."""
+
+    llm: LLM = LLM()
+    """The language model; by default the recipe's section `llm`."""
+
+    def prompt_of(self, field_name: str) -> Prompt:
+        """Load the prompt that a field names.
+
+        :raises ValueError: if there is no such prompt, or it is not one.
+        """
+        from curate.llm.prompts import Prompt
+
+        return Prompt.load(getattr(self, field_name))
+
+    def check(self) -> None:
+        """Refuse prompts and models that are not there."""
+        for name in self.prompt_fields:
+            if getattr(self, name) is not None:
+                self.prompt_of(name)
+        self.llm.identity()
+
+    def material(self) -> dict[str, Any]:
+        """Return what identifies the work: besides the settings the model and the prompts' texts."""
+        named = {name for name in self.prompt_fields if getattr(self, name) is not None}
+        texts = {name: self.prompt_of(name).text for name in sorted(named)}
+        return super().material() | {"llm": self.llm.identity(), "prompts": texts}
+
+    def row_settings(self) -> dict[str, Any]:
+        """Return the settings that are in the key by their values."""
+        settings = super().row_settings()
+        return {k: v for k, v in settings.items() if k != "llm" and k not in self.prompt_fields}
+
+    def fit(self, inputs: Inputs, context: Context) -> Any:
+        """Collect from all inputs what `ask` needs besides its batch; by default nothing."""
+        return None
+
+    @abstractmethod
+    def ask(self, table: pa.Table, fitted: Any, model: Recorded) -> Outcome:
+        """Treat one batch with the answers that the model gives."""
 
 
 @dataclass(slots=True)

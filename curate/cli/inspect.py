@@ -47,6 +47,9 @@ def inspect(
     dropped: Annotated[
         bool, typer.Option("--dropped", help="Show what was dropped, by reason.")
     ] = False,
+    source: Annotated[
+        str | None, typer.Option(help="Only the records of this source.", show_default=False)
+    ] = None,
     rows: Annotated[int, typer.Option(help="Records to show (of each reason).", min=0)] = 3,
     seed: Seed = 0,
     run: Annotated[
@@ -67,7 +70,9 @@ def inspect(
     if path.is_dir():
         folder = folder_of(path, stage)
         report = (
-            describe_drops(folder, rows, seed) if dropped else describe(folder, side, rows, seed)
+            describe_drops(folder, rows, seed)
+            if dropped
+            else describe(folder, side, rows, seed, source)
         )
     elif _ID.fullmatch(target):
         report = walk(open_run(run or output / "runs" / "latest"), target)

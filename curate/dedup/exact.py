@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 from pydantic import Field
 
-from curate.schema import Kind, first_positive
+from curate.schema import Kind, first_positive, score
 from curate.stage import Context, Global, Inputs, Outcome, decide
 from curate.text.normalise import content_hashes
 
@@ -26,7 +26,7 @@ class Verdicts:
 
 
 class ExactDedup(Global):
-    """Drop copies: the same normalised query, passage or pair; the first in input order stays.
+    """Drop copies: the same normalised query, passage or pair; the first, or the best, stays.
 
     Compared is what `text.normalise.content_hashes` sees: case, white space, Unicode form and
     punctuation at the end make no difference. Of several positives the first counts. A record
@@ -39,10 +39,12 @@ class ExactDedup(Global):
 
     on: Literal["query", "passage", "pair"] | None = None
     """What is compared: by default the pair, or of passages the passage."""
+    best: str | None = None
+    """The score whose highest value stays; without it, or among equals, the first in input order."""
     max_per_query: int | None = Field(None, ge=1)
-    """After the copies have gone, at most so many pairs for one query; the first ones stay."""
+    """After the copies have gone, at most so many pairs for one query."""
     max_per_passage: int | None = Field(None, ge=1)
-    """After the copies have gone, at most so many pairs for one passage; the first ones stay."""
+    """After the copies have gone, at most so many pairs for one passage."""
 
     def gives(self, main: Kind | None) -> dict[str, Kind]:
         """Return the kinds of its sides; refuse settings that need pairs where the input has none.
@@ -71,6 +73,11 @@ class ExactDedup(Global):
         frame = pl.DataFrame(
             np.concatenate([*hashes, np.zeros((0, len(names)), np.uint64)]), schema=names
         ).with_row_index("row")
+        if self.best is not None:
+            values = pl.Series(score(shards.to_arrow(["scores"]), self.best)).fill_nan(None)
+            frame = frame.with_columns(best=values).sort(
+                "best", descending=True, nulls_last=True, maintain_order=True
+            )
         verdicts = Verdicts(np.full(len(frame), None, object), np.full(len(frame), None, object))
         ids = shards.to_arrow(["id"])["id"]
         for reason, keys, most in self._rounds(shards.kind):
@@ -113,7 +120,7 @@ def _hashes(table: pa.Table) -> np.ndarray:
 
 
 def _beyond(frame: pl.DataFrame, keys: list[str], most: int) -> pl.DataFrame:
-    """Find the rows that come after the first `most` with the same keys: `row` and `first`."""
+    """Find the rows that come after the first `most` of the same keys: `row`, and the `first` itself."""
     says_something = [
         (pl.col(low) != 0) | (pl.col(high) != 0)
         for low, high in zip(keys[::2], keys[1::2], strict=True)

@@ -30,17 +30,22 @@ class Passages:
         return found.fill_null(-1).to_numpy()
 
 
-def passages_of(records: Shards) -> Passages:
+def passages_of(*records: Shards) -> Passages:
     """Collect the texts of passages, or the first positives of pairs, leaving out those without."""
+    frame = pl.concat([_texts_of(shards) for shards in records])
+    frame = frame.drop_nulls().unique("id", keep="first", maintain_order=True).sort("id")
+    return Passages(frame["id"], frame["text"].to_list())
+
+
+def _texts_of(records: Shards) -> pl.DataFrame:
     if records.kind == "passages":
         table = records.to_arrow(["id", "text"])
         ids, texts = table["id"], table["text"]
     else:
         table = records.to_arrow(["positives"])
         ids, texts = first_positive(table, "id"), first_positive(table)
-    frame = pl.DataFrame({"id": pl.from_arrow(ids), "text": pl.from_arrow(texts)})
-    frame = frame.drop_nulls().unique("id", keep="first", maintain_order=True).sort("id")
-    return Passages(frame["id"], frame["text"].to_list())
+    columns = {"id": pl.from_arrow(ids), "text": pl.from_arrow(texts)}
+    return pl.DataFrame(columns, schema={"id": pl.String, "text": pl.String})
 
 
 def own_rows(pairs: Shards, passages: Passages) -> np.ndarray:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -18,7 +18,14 @@ import numpy as np
 import pyarrow as pa
 
 from curate.account import Account
-from curate.engine.parts import Job, apply_global, make_part, start_worker, write_part
+from curate.engine.parts import (
+    Job,
+    apply_ask,
+    apply_global,
+    make_part,
+    start_worker,
+    write_part,
+)
 from curate.engine.progress import PlainReporter, Reporter, default_reporter
 from curate.engine.run import Run, RunLog
 from curate.engine.store import (
@@ -31,6 +38,10 @@ from curate.engine.store import (
 )
 from curate.engine.usage import PeakMemory
 from curate.errors import CurateError
+from curate.llm.answers import Answers
+from curate.llm.base import LanguageModel
+from curate.llm.recorded import Recorded, Usage
+from curate.llm.settings import LLM
 from curate.recipe import Node, Recipe, Reference
 from curate.shards import (
     Manifest,
@@ -42,9 +53,12 @@ from curate.shards import (
     write_manifest,
     write_shard,
 )
-from curate.stage import DROPPED, Build, Built, Global, Inputs, Map, Source, Unit
+from curate.stage import Ask, Build, Built, Global, Inputs, Map, Outcome, Source, Stage, Unit
 
 BATCH_ROWS = 8192
+ASK_ROWS = 64
+"""Records that a language model is asked about at a time: enough to fill its batches many times."""
+OpenModel = Callable[[LLM], LanguageModel]
 T = TypeVar("T", np.ndarray, pa.Table)
 
 
@@ -74,6 +88,7 @@ def run(
     batch: int = BATCH_ROWS,
     wait: bool = True,
     reporter: Reporter | None = None,
+    open_model: OpenModel = LLM.open,
 ) -> Run:
     """Run every stage that has no finished artefact, and return the run.
 
@@ -81,6 +96,8 @@ def run(
     :param workers: worker processes; by default one per core. 1 works in this process.
     :param batch: records held in memory at a time per worker.
     :param wait: wait for another run that computes the same artefact, rather than stop.
+    :param open_model: loads a language model when the first question is asked that has no recorded
+        answer yet.
     :raises BusyError: if another run holds an artefact and `wait` is false.
     """
     # Threads that wait by spinning are 5% faster on idle cores and ten times slower on busy ones.
@@ -88,7 +105,7 @@ def run(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     store = Store(output / "store")
     reporter = reporter or default_reporter()
-    engine = _Engine(recipe, store, workers or cores(), batch, wait, reporter)
+    engine = _Engine(recipe, store, workers or cores(), batch, wait, reporter, open_model)
     with store.in_use(reporter.say):
         store.sweep()
         return engine.run(output)
@@ -109,9 +126,11 @@ class _Engine:
     batch: int
     wait: bool
     reporter: Reporter
+    open_model: OpenModel = LLM.open
     keys: dict[str, str] = field(default_factory=dict)
     done: dict[str, Artefact] = field(default_factory=dict)
     units: dict[str, list[Unit]] = field(default_factory=dict)
+    asked: dict[str, Usage] = field(default_factory=dict)
     pool: ProcessPoolExecutor | None = None
 
     # -- the whole recipe ----------------------------------------------------------------
@@ -136,7 +155,7 @@ class _Engine:
         seconds = time.monotonic() - started
         self.done[node.name] = artefact
         self.reporter.finish(node.name, artefact.account, seconds, reused)
-        log.finished(node, artefact, seconds, reused)
+        log.finished(node, artefact, seconds, reused, self.asked.get(node.name))
 
     def plan(self, node: Node) -> Step:
         name = self._artefact_name(node)
@@ -218,6 +237,7 @@ class _Engine:
                 "stage": node.stage.name,
                 "version": node.stage.version,
                 "settings": node.stage.row_settings(),
+                **_what_it_asks(node.stage),
                 "key": self.keys[node.name],
                 "kind": node.kind,
                 "inputs": {
@@ -236,8 +256,9 @@ class _Engine:
         return found
 
     def _sides(self, node: Node, parts: list[Part], target: Path) -> dict[str, Side]:
-        kinds = {**node.kinds, DROPPED: node.kind}
-        return {side: side_from_parts(parts, side, kind, target) for side, kind in kinds.items()}
+        return {
+            side: side_from_parts(parts, side, kind, target) for side, kind in node.written.items()
+        }
 
     def _build(
         self, node: Node, stage: Build, folder: Path, context: LocalContext
@@ -281,6 +302,9 @@ class _Engine:
         if isinstance(stage, Global):
             if missing:
                 self._run_global(node, stage, missing, context)
+        elif isinstance(stage, Ask):
+            if missing:
+                self._run_ask(node, stage, missing, context)
         else:
             assert isinstance(stage, Map | Source)
             jobs = [self._job(node, stage, part, what) for part, what in missing.items()]
@@ -289,7 +313,7 @@ class _Engine:
         return [found[part] or Part.read(self.store.part_folder(part)) for part, _ in names]
 
     def _job(self, node: Node, stage: Map | Source, part: str, what: Any) -> Job:
-        kinds = dict(node.kinds)
+        kinds = node.written
         if isinstance(stage, Source):
             return Job(self.store.root, part, stage, kinds, self.batch, unit=what)
         return Job(self.store.root, part, stage, kinds, self.batch, shard=what)
@@ -318,8 +342,23 @@ class _Engine:
         for part, index in missing.items():
             table = inputs.main.shard(index)
             outcomes = apply_global(stage, table, starts[index], fitted, self.batch)
-            write_part(self.store, part, dict(node.kinds), outcomes)
+            write_part(self.store, part, node.written, outcomes)
             self.reporter.advance(starts[index + 1], starts[-1], "rows")
+
+    def _run_ask(
+        self, node: Node, stage: Ask, missing: dict[str, int], context: LocalContext
+    ) -> None:
+        inputs = self._inputs(node)
+        fitted = stage.fit(inputs, context)
+        watched = _Watched(self.reporter, len(inputs.main))
+        with closing(Answers(self.store.answers)) as answers:
+            model = Recorded(
+                stage.llm.identity(), lambda: self.open_model(stage.llm), answers, watched.usage
+            )
+            for part, index in missing.items():
+                outcomes = apply_ask(stage, inputs.main.shard(index), fitted, model, ASK_ROWS)
+                write_part(self.store, part, node.written, watched.rows(outcomes))
+        self.asked[node.name] = model.usage
 
     # -- workers -------------------------------------------------------------------------
 
@@ -352,6 +391,36 @@ class _Engine:
         finally:
             if self.pool is not None:
                 self.pool.shutdown(cancel_futures=True)
+
+
+def _what_it_asks(stage: Stage) -> dict[str, Any]:
+    """Return the model and the prompts of a stage that asks, for its manifest."""
+    return {k: v for k, v in stage.material().items() if k in ("llm", "prompts")}
+
+
+class _Watched:
+    """Tells whoever watches how far a stage is that asks a language model."""
+
+    def __init__(self, reporter: Reporter, total: int) -> None:
+        self._reporter = reporter
+        self._total = total
+        self._done = self._kept = 0
+
+    def rows(self, outcomes: Iterator[tuple[int, Outcome]]) -> Iterator[tuple[int, Outcome]]:
+        """Hand on outcomes, counting them."""
+        for inputs, outcome in outcomes:
+            self._done += inputs
+            self._kept += len(outcome.kept)
+            yield inputs, outcome
+
+    def usage(self, usage: Usage) -> None:
+        """Report what was asked so far, and what came of it."""
+        detail = (
+            f"{usage.asked:,} calls, {usage.tokens_per_second:,.0f} tokens/s, {self._kept:,} kept"
+        )
+        if usage.recorded:
+            detail += f", {usage.recorded:,} answered before"
+        self._reporter.advance(self._done, self._total, "rows", detail)
 
 
 class LocalContext:

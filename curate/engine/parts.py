@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -23,7 +23,10 @@ from curate.account import Account
 from curate.engine.store import Part, Store
 from curate.schema import SCHEMAS, Kind, Passage, Record, drop_schema, to_table
 from curate.shards import ShardInfo, ShardWriter, open_shard
-from curate.stage import DROPPED, MAIN, Drop, Global, Map, Outcome, Source, Unit
+from curate.stage import DROPPED, MAIN, Ask, Drop, Global, Map, Outcome, Source, Unit
+
+if TYPE_CHECKING:
+    from curate.llm.recorded import Recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +63,23 @@ def apply_global(
         yield len(rows), stage.apply(rows, start + offset, fitted)
 
 
+def apply_ask(
+    stage: Ask, table: pa.Table, fitted: Any, model: Recorded, batch: int
+) -> Iterator[tuple[int, Outcome]]:
+    """Have a stage ask a language model about one shard, batch by batch."""
+    for offset in range(0, len(table), batch):
+        rows = table.slice(offset, batch)
+        outcome = stage.ask(rows, fitted, model)
+        outcome.asked = model.take_asked()
+        yield len(rows), outcome
+
+
 def write_part(
     store: Store, name: str, kinds: dict[str, Kind], outcomes: Iterator[tuple[int, Outcome]]
 ) -> Part:
     """Write the outcomes of some inputs as the part `name`.
 
+    :param kinds: the kind of each side, the dropped one too.
     :param outcomes: the number of inputs, and what became of them, batch by batch.
     :raises AccountingError: if an input got lost.
     """
@@ -72,11 +87,9 @@ def write_part(
     target = store.part_folder(name)
     with store.new_folder(target) as folder, ExitStack() as stack:
         writers = {
-            side: stack.enter_context(ShardWriter(folder, f"{side}.arrow", SCHEMAS[kind]))
+            side: stack.enter_context(ShardWriter(folder, f"{side}.arrow", _schema(side, kind)))
             for side, kind in kinds.items()
         }
-        drops = ShardWriter(folder, f"{DROPPED}.arrow", drop_schema(kinds[MAIN]))
-        writers[DROPPED] = stack.enter_context(drops)
         for inputs, outcome in outcomes:
             _count(account, inputs, outcome)
             account.check(f"{name}: after {account.inputs} inputs")
@@ -91,10 +104,15 @@ def write_part(
     return part
 
 
+def _schema(side: str, kind: Kind) -> pa.Schema:
+    return drop_schema(kind) if side == DROPPED else SCHEMAS[kind]
+
+
 def _count(account: Account, inputs: int, outcome: Outcome) -> None:
     account.inputs += inputs
     account.kept += outcome.kept_inputs
     account.count_drops(outcome.dropped)
+    account.count_asked(outcome.asked)
     account.count_outputs(MAIN, outcome.kept)
     for side, table in outcome.sides.items():
         account.count_outputs(side, table)

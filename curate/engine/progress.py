@@ -36,7 +36,7 @@ class Reporter(Protocol):
         """A stage starts."""
         ...
 
-    def advance(self, done: int, total: int, unit: str) -> None:
+    def advance(self, done: int, total: int, unit: str, detail: str = "") -> None:
         """The running stage is at `done` of `total` units; a total of 0 is not known."""
         ...
 
@@ -57,6 +57,8 @@ def summary(stage: str, account: Account, seconds: float, reused: bool) -> str:
     counts = f"{account.inputs:,} in, {outputs or f'{account.kept:,} used'}"
     if dropped := sum(account.dropped.values()):
         counts += f", {dropped:,} dropped"
+    if calls := account.asked.get("calls"):
+        counts += f", {calls:,} LLM calls"
     return f"{stage}: {counts} ({'reused' if reused else f'{seconds:.1f} s'})"
 
 
@@ -76,12 +78,12 @@ class PlainReporter:
         """Print the stage's name."""
         self._stage, self._last = stage, time.monotonic()
 
-    def advance(self, done: int, total: int, unit: str) -> None:
+    def advance(self, done: int, total: int, unit: str, detail: str = "") -> None:
         """Print a line if the last one is ten seconds old."""
         now = time.monotonic()
         if now - self._last >= _SECONDS_BETWEEN_LINES:
             self._last = now
-            self.say(f"{self._stage}: {done:,} of {total:,} {unit}")
+            self.say(f"{self._stage}: {done:,} of {total:,} {unit}{detail and f'; {detail}'}")
 
     def finish(self, stage: str, account: Account, seconds: float, reused: bool) -> None:
         """Print the summary."""
@@ -105,6 +107,7 @@ class LiveReporter(PlainReporter):
             _RateColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
+            TextColumn("{task.fields[detail]}", style="progress.data.speed"),
             console=self.console,
             transient=True,
         )
@@ -117,14 +120,14 @@ class LiveReporter(PlainReporter):
         """Draw a new bar."""
         super().start(stage, help_text)
         self._clear()
-        self.bar.add_task(stage, total=None, unit="")
+        self.bar.add_task(stage, total=None, unit="", detail="")
 
-    def advance(self, done: int, total: int, unit: str) -> None:
+    def advance(self, done: int, total: int, unit: str, detail: str = "") -> None:
         """Move the bar; it starts anew when the stage goes on to count something else."""
         task = self.bar.tasks[-1]
         if task.fields["unit"] != unit or done < task.completed:
             self.bar.reset(task.id, total=total or None, unit=unit)
-        self.bar.update(task.id, completed=done, total=total or None, unit=unit)
+        self.bar.update(task.id, completed=done, total=total or None, unit=unit, detail=detail)
 
     def finish(self, stage: str, account: Account, seconds: float, reused: bool) -> None:
         """Replace the bar by the stage's line."""

@@ -13,7 +13,7 @@ import os
 import platform
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +22,7 @@ from typing import Any
 from curate import __version__
 from curate.engine.store import Artefact, Store
 from curate.errors import CurateError
+from curate.llm.recorded import Usage
 from curate.recipe import Node, Recipe
 from curate.shards import Shards, write_bytes
 from curate.stage import MAIN
@@ -133,8 +134,18 @@ class RunLog:
         else:
             self.event("failed", error=str(error) or type(error).__name__)
 
-    def finished(self, node: Node, artefact: Artefact, seconds: float, reused: bool) -> None:
-        """Record that a stage is finished."""
+    def finished(
+        self,
+        node: Node,
+        artefact: Artefact,
+        seconds: float,
+        reused: bool,
+        usage: Usage | None = None,
+    ) -> None:
+        """Record that a stage is finished.
+
+        :param usage: what it asked a language model in this run.
+        """
         row = {
             "name": node.name,
             "stage": node.stage.name,
@@ -142,6 +153,7 @@ class RunLog:
             "settings": node.stage.model_dump(mode="json", by_alias=True),
             "seconds": round(seconds, 3),
             "reused": reused,
+            "llm": asdict(usage) if usage else None,
         }
         self._data["stages"].append(row)
         self._write()

@@ -5,6 +5,7 @@
       artefacts/<stage>-<key>/manifest.json written last: an artefact that has one is complete
       parts/<stage>-<key>/part.json         the result of one shard or unit; kept between runs
       work/<stage>-<key>/                   scratch of an unfinished stage: checkpoints, memos
+      answers.sqlite                        what language models answered, under the questions
       locks/                                who is computing what
       tmp/                                  folders that become parts and artefacts by one rename
 
@@ -154,6 +155,11 @@ class Store:
         for name in ("artefacts", "parts", "work", "locks", "tmp"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
         write_bytes(path, json.dumps({"format": STORE_FORMAT}).encode())
+
+    @property
+    def answers(self) -> Path:
+        """Where the answers of language models are recorded."""
+        return self.root / "answers.sqlite"
 
     # -- artefacts ---------------------------------------------------------------------------
 

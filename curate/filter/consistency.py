@@ -34,8 +34,9 @@ class ConsistencyFilter(Global):
     Wang et al. 2022 (E5), arXiv:2212.03533, section 3.1: top k = 2 of 1M passages, ranked by a model
     trained on the noisy pairs themselves. The pool is one random sample over all sources; a pair's
     own passage is always in the running and its copies never count against it. The rank is kept as
-    the score `consistency_rank`, on dropped pairs too. Holds the vectors of all queries and of the
-    pool in memory: 8 bytes times the dimension for each pair.
+    the score `consistency_rank`, on dropped pairs too. For synthetic queries this is the round trip
+    (Dai et al. 2022, Promptagator, arXiv:2209.11755, section 3.2): give the whole `corpus`. Holds the
+    vectors of all queries and passages in memory: 4 bytes times the dimension each.
     """
 
     name: ClassVar[str] = "filter.consistency"
@@ -45,6 +46,8 @@ class ConsistencyFilter(Global):
     """The model that ranks: a training stage, or a model folder."""
     k: int = Field(2, ge=1)
     """The worst rank that is kept."""
+    corpus: Annotated[str | None, Ref("passages")] = None
+    """Passages to rank among besides the pairs' own; by default these alone."""
     pool: int = Field(1_000_000, ge=1)
     """Passages to rank among, at most."""
     seed: int = Field(0, ge=0)
@@ -52,7 +55,7 @@ class ConsistencyFilter(Global):
 
     def fit(self, inputs: Inputs, context: Context) -> Ranks:
         """Rank every pair; note the share kept for each k."""
-        passages = passages_of(inputs.main)
+        passages = passages_of(inputs.main, *inputs.records.values())
         found = context.memo("ranks", lambda: self._rank(inputs, context, passages))
         ranked = found[found > 0]
         size = min(self.pool, len(passages.ids))

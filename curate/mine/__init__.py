@@ -2,3 +2,9 @@
 
 SIMILARITY = "similarity"
 """The score of a Doc: the inner product of its unit vector with the query's."""
+BM25_SCORE = "bm25"
+"""The score of a Doc: the sum of the BM25 weights of the query's terms in it."""
+RETRIEVAL_RRF = "rrf_retrieval"
+"""The score of a candidate: its places in the lists of several retrievers, fused."""
+SAME = "same"
+"""The score of a candidate that is the pair's own passage (1) or nearly so (Jaccard similarity)."""

@@ -19,6 +19,7 @@ from curate.report.records import (
     Row,
     brief_drop,
     full_record,
+    places_of,
     row_at,
     sample,
     sample_drop,
@@ -57,11 +58,12 @@ def folder_of(target: Path, stage: str | None) -> Path:
     return artefacts[stage].folder
 
 
-def describe(folder: Path, side: str, rows: int, seed: int) -> Report:
+def describe(folder: Path, side: str, rows: int, seed: int, source: str | None = None) -> Report:
     """Describe a folder of shards, any artefact, or a run.
 
     :param side: the side whose records are counted and sampled.
     :param rows: how many records to draw.
+    :param source: draw only records of this source.
     :raises CurateError: if it is none of these.
     """
     if (folder / RUN).is_file():
@@ -75,9 +77,11 @@ def describe(folder: Path, side: str, rows: int, seed: int) -> Report:
     shards = open_side(folder, listed)
     report.sections.append(_files(folder, listed))
     report.sections.append(Section(f"Counts, {side}", _counts(shards)))
-    if drawn := sample(shards, rows, seed):
+    places = None if source is None else places_of(shards, source)
+    if drawn := sample(shards, rows, seed, places):
         items: list[Block] = [full_record(row, f"record {n}") for n, row in enumerate(drawn, 1)]
-        report.sections.append(Section(f"{len(drawn)} of {len(shards):,}, drawn at random", items))
+        count = len(shards) if places is None else len(places)
+        report.sections.append(Section(f"{len(drawn)} of {count:,}, drawn at random", items))
     return report
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.errors import CurateError
 from curate.report.blocks import Item
 from curate.report.text import clean, excerpt, one_line
 from curate.shards import Shards
@@ -16,11 +17,27 @@ from curate.shards import Shards
 Row = dict[str, Any]
 
 
-def sample(shards: Shards, count: int, seed: int) -> list[Row]:
-    """Draw different records, in their order; only the shards that hold them are opened."""
-    rows = len(shards)
-    chosen = np.random.default_rng(seed).choice(rows, min(count, rows), replace=False)
-    return [_row(shards, int(place)) for place in np.sort(chosen)]
+def sample(shards: Shards, count: int, seed: int, places: np.ndarray | None = None) -> list[Row]:
+    """Draw different records, in their order; only the shards that hold them are opened.
+
+    :param places: where the records stand that may be drawn; by default all.
+    """
+    among = np.arange(len(shards)) if places is None else places
+    drawn = np.random.default_rng(seed).choice(among, min(count, len(among)), replace=False)
+    return [_row(shards, int(place)) for place in np.sort(drawn)]
+
+
+def places_of(shards: Shards, source: str) -> np.ndarray:
+    """Return where the records of one source stand.
+
+    :raises CurateError: if there are none.
+    """
+    column = shards.to_arrow(["source"])["source"]
+    places = pc.indices_nonzero(pc.equal(column, source)).to_numpy()
+    if not len(places):
+        known = ", ".join(sorted(filter(None, pc.unique(column).to_pylist())))
+        raise CurateError(f"no record here has the source {source!r}; there are {known or 'none'}")
+    return np.asarray(places, np.int64)
 
 
 def _row(shards: Shards, place: int) -> Row:
@@ -127,7 +144,8 @@ def _texts(row: Row, docs: int, lines: int) -> list[tuple[str, str]]:
         title = [("title", one_line(row["title"]))] if row["title"] else []
         return [*title, ("text", excerpt(row["text"], lines))]
     label = "query" if row["positives"] else "text"  # what a source rejects has only one text
-    texts = [(label, excerpt(row["query"], 4))]
+    texts = [("task", one_line(row["task"]))] if row["task"] else []
+    texts.append((label, excerpt(row["query"], 4)))
     for column, label in (("positives", "positive"), ("negatives", "negative")):
         for doc in (row[column] or [])[:docs]:
             scores = scores_of(doc)

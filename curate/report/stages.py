@@ -13,11 +13,12 @@ from pydantic.fields import FieldInfo
 
 from curate.report.blocks import Item, Lines, Report, Section, Table
 from curate.report.text import one_line
-from curate.stage import MAIN, Build, Global, Map, Ref, Source, Stage, is_execution, ref_of
+from curate.stage import MAIN, Ask, Build, Global, Map, Ref, Source, Stage, is_execution, ref_of
 
 _SHAPES: dict[type[Stage], str] = {
     Source: "reads its input unit by unit, in parallel",
     Map: "treats records batch by batch, in parallel",
+    Ask: "asks a language model about records batch by batch, and records every answer",
     Global: "sees all records, then treats them batch by batch",
     Build: "makes one thing out of all records",
 }
@@ -56,24 +57,31 @@ def _gives(cls: type[Stage]) -> str:
     return ", ".join(sides)
 
 
-def _settings(cls: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
+def _settings(
+    cls: type[BaseModel], prefix: str = "", given: BaseModel | None = None
+) -> Iterator[tuple[str, str, str, str]]:
+    """Describe the fields of `cls`.
+
+    :param given: settings inside settings: the default of the whole, which has the defaults of its parts.
+    """
     for name, info in cls.model_fields.items():
         shown = f"{prefix}{info.alias or name}"
         if shown == "from" and issubclass(cls, Source):
             continue
         if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            yield from _settings(info.annotation, f"{shown}.")
+            whole = info.get_default(call_default_factory=True)
+            yield from _settings(info.annotation, f"{shown}.", whole)
             continue
         meaning = one_line(info.description or "", 400)
         if is_execution(info):
             meaning += " (of execution: changes no row)"
-        yield shown, type_text(info), _default(info), meaning
+        value = getattr(given, name) if given else info.get_default(call_default_factory=True)
+        yield shown, type_text(info), _default(info, value), meaning
 
 
-def _default(info: FieldInfo) -> str:
+def _default(info: FieldInfo, value: Any) -> str:
     if info.is_required():
         return "required"
-    value = info.get_default(call_default_factory=True)
     return one_line(value if isinstance(value, str) else json.dumps(value, default=str), 60)
 
 

@@ -27,6 +27,7 @@ _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}ー"
 _TERM = rf"[{_UNSPACED}]|[^ {_UNSPACED}]+"
 # Scores held at a time: 16 MB.
 _CELLS = 1 << 22
+_PAIRS_AT_ONCE = 1 << 14
 
 
 class Terms:
@@ -138,6 +139,23 @@ class BM25:
             part = slice(start, start + step)
             scores[part], rows[part] = _best((counts[part] @ self._weights).toarray(), k)
         return scores, rows
+
+    def score(
+        self, queries: Sequence[str | None] | pl.Series | Terms, pairs: np.ndarray
+    ) -> np.ndarray:
+        """Score passages, each for one of m queries.
+
+        :param pairs: int [p, 2]: rows of `queries` and of the index.
+        :return: float32 [p], as by `top_k` but for rounding; 0 where no term is shared.
+        """
+        terms = queries if isinstance(queries, Terms) else Terms(queries, self.english)
+        counts, passages = self._count(terms), self._weights.T.tocsr()
+        scores = np.zeros(len(pairs), np.float32)
+        for start in range(0, len(pairs), _PAIRS_AT_ONCE):
+            part = slice(start, start + _PAIRS_AT_ONCE)
+            shared = counts[pairs[part, 0]].multiply(passages[pairs[part, 1]])
+            scores[part] = np.asarray(shared.sum(axis=1)).ravel()
+        return scores
 
     def _count(self, terms: Terms) -> csr_matrix:
         """Return how often each term stands in each query, shape [m, terms]."""

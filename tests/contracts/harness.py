@@ -16,8 +16,9 @@ from curate.recipe import Recipe
 from curate.registry import registry
 from curate.schema import Kind, Record, from_table, to_table
 from curate.shards import Manifest, Shards, Side, write_manifest, write_shard
-from curate.stage import MAIN, Build, Global, Inputs, Source, Stage, ref_of
+from curate.stage import MAIN, Ask, Build, Global, Inputs, Source, Stage, ref_of
 from tests.contracts.records import Nulls, Records, make_pairs
+from tests.llm.made import MadeModel
 
 STAGES: dict[str, type[Stage]] = {
     name: cls for name, cls in registry().items() if not cls.__module__.startswith("tests")
@@ -98,7 +99,7 @@ def settings_of(cls: type[Stage], references: Mapping[str, str]) -> dict[str, ob
 
     :param references: the name or folder of an artefact, by kind.
     """
-    settings: dict[str, object] = {}
+    settings: dict[str, object] = {"llm": {"model": "made"}} if issubclass(cls, Ask) else {}
     for name, info in cls.model_fields.items():
         if name == "from_" or not info.is_required():
             continue
@@ -165,8 +166,9 @@ class Quiet(PlainReporter):
 def execute(
     recipe: Recipe, output: Path, workers: int = 1, batch: int = 8192
 ) -> dict[str, Artefact]:
-    """Run a recipe and return its artefacts by name."""
-    return run(recipe, output, workers=workers, batch=batch, reporter=Quiet()).artefacts
+    """Run a recipe and return its artefacts by name; the language model is one made for tests."""
+    options = {"workers": workers, "batch": batch, "open_model": lambda _: MadeModel()}
+    return run(recipe, output, reporter=Quiet(), **options).artefacts
 
 
 def rows(artefact: Artefact) -> dict[str, list[dict[str, object]]]:

@@ -105,3 +105,21 @@ def test_settings_are_checked():
         ExactDedup(max_per_query=0)
     with pytest.raises(ValidationError):
         ExactDedup(by="query")
+
+
+def test_the_best_stays_and_among_equals_the_first(run_global):
+    scores = [None, 0.2, 0.9, 0.9, 0.1]
+    pairs = [
+        Pair("qa", f"query {n}", [Doc("the same passage")], "here", "g", scores=named)
+        for n, named in enumerate({} if s is None else {"quality": s} for s in scores)
+    ]
+    result = run_global(ExactDedup(on="passage", best="quality"), pairs)
+    assert [record.query for record in from_table(result.kept)] == ["query 2"]
+    assert set(result.dropped["drop_detail"].to_pylist()) == {f"copy of {pairs[2].id}"}
+    capped = run_global(ExactDedup(best="quality", max_per_passage=3), pairs)
+    assert [record.query for record in from_table(capped.kept)] == ["query 1", "query 2", "query 3"]
+
+
+def test_without_that_score_the_first_stays(run_global):
+    plain = run_global(ExactDedup(on="passage"), PAIRS)
+    assert kept(run_global(ExactDedup(on="passage", best="quality"), PAIRS)) == kept(plain)

@@ -5,7 +5,7 @@ import pytest
 
 from curate.encode import load_encoder
 from curate.filter.consistency import RANK, ConsistencyFilter
-from curate.schema import Doc, Pair
+from curate.schema import Doc, Pair, Passage
 from curate.stage import Inputs
 from tests.contracts.harness import shards_of, treat
 from tests.contracts.records import make_pairs
@@ -116,3 +116,22 @@ def test_nothing_to_rank(consistency):
     found = consistency(records)
     assert [row["drop_reason"] for row in found.dropped] == ["no_positive"] * 2
     assert consistency([]).kept == []
+
+
+def test_a_corpus_joins_the_running(model, tmp_path):
+    """The round trip: few queries, ranked among all passages, copies of their own left out."""
+    records = [pair for pair in make_pairs(5, 60) if first(pair)]
+    other = [pair for pair in make_pairs(6, 200) if first(pair)]
+    passages = [Passage(first(p).text, "here", "g", id=first(p).id) for p in (*other, *records)]
+    inputs = Inputs(
+        shards_of(records, "pairs", tmp_path, 2),
+        {"corpus": shards_of(passages, "passages", tmp_path, 3)},
+        {"encoder": [("m", model)]},
+    )
+    stage = ConsistencyFilter(encoder=str(model), corpus="passages", k=10**6)
+    treated = treat(stage, inputs, tmp_path / "work")
+    pool = sorted(texts_of([*records, *other]))
+    encoder = load_encoder(model)
+    ranks = [pair.scores[RANK] for pair in treated.kept]
+    assert ranks == list(expected(encoder, [*records, *other], pool))[: len(records)]
+    assert treated.notes["pool"] == len(pool)

@@ -44,6 +44,16 @@ def test_scores_are_those_of_the_formula(passages, queries, k1, b):
         assert (np.diff(row_scores) <= 0).all()
 
 
+@given(texts, texts, st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=30))
+@settings(max_examples=60, deadline=None)
+def test_given_passages_are_scored_by_the_formula(passages, queries, drawn):
+    pairs = np.array(drawn, np.int64).reshape(-1, 2) % [len(queries), len(passages)]
+    found = BM25(passages, 1.5, 0.5).score(queries, pairs)
+    by_hand = [scores_by_hand(passages, query, 1.5, 0.5) for query in queries]
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, [by_hand[q][p] for q, p in pairs], rtol=1e-5)
+
+
 @given(texts, texts, st.integers(1, 15))
 @settings(max_examples=60, deadline=None)
 def test_ranking_is_the_start_of_the_whole_ranking_with_ties_by_row(passages, queries, k):

@@ -1,0 +1,1 @@
+"""A language model: generate (schema-constrained), score (log-likelihood), choose (labels)."""

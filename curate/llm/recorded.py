@@ -1,0 +1,190 @@
+"""A language model whose every answer is recorded before it is used.
+
+What is recorded is not asked again; the backend is opened at the first question without an answer. A
+thread of its own writes answers as they come, all that came since its last write at a time: a slow
+backend's answers are on disk within milliseconds, and a fast one does not wait for the disk.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import TypeVar, cast
+
+from curate.llm.answers import Answers, token_counts
+from curate.llm.base import (
+    Answer,
+    Choose,
+    Chosen,
+    Generate,
+    Generated,
+    LanguageModel,
+    Request,
+    Score,
+    Scored,
+)
+
+_GROUP = 256  # answers in one write
+_PROGRESS_SECONDS = 0.5
+
+R = TypeVar("R", Generate, Score, Choose)
+A = TypeVar("A", Generated, Scored, Chosen)
+
+
+@dataclass(slots=True)
+class Usage:
+    """What was asked so far.
+
+    :param asked: questions that the backend answered.
+    :param recorded: questions that had been answered before; they cost nothing.
+    :param prompt_tokens: tokens that the backend read.
+    :param completion_tokens: tokens that it wrote.
+    :param seconds: time that it took, without loading the model.
+    """
+
+    asked: int = 0
+    recorded: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Tokens that the backend read and wrote in a second; 0 before it answered."""
+        tokens = self.prompt_tokens + self.completion_tokens
+        return tokens / self.seconds if self.seconds else 0.0
+
+
+class Recorded:
+    """A language model that answers from a record, and asks a backend for the rest.
+
+    :param model_id: what identifies the model; its answers are recorded under it.
+    :param open_model: loads the backend; called once, when there is something to ask.
+    :param on_progress: is told the usage so far, about twice a second and after each call.
+    """
+
+    def __init__(
+        self,
+        model_id: str,
+        open_model: Callable[[], LanguageModel],
+        answers: Answers,
+        on_progress: Callable[[Usage], None] | None = None,
+    ) -> None:
+        self.model_id = model_id
+        self.usage = Usage()
+        self._asked: Counter[str] = Counter()
+        self._open_model = open_model
+        self._model: LanguageModel | None = None
+        self._answers = answers
+        self._on_progress = on_progress
+
+    def generate(self, requests: Sequence[Generate]) -> list[Generated]:
+        """Return a text for each request, in order; equal requests are one question.
+
+        :raises RuntimeError: if the backend leaves a question unanswered.
+        """
+        return self._ask(requests, lambda model, rest: model.generate(rest))
+
+    def score(self, requests: Sequence[Score]) -> list[Scored]:
+        """Return the log-likelihood of each continuation, in order.
+
+        :raises RuntimeError: if the backend leaves a question unanswered.
+        """
+        return self._ask(requests, lambda model, rest: model.score(rest))
+
+    def choose(self, requests: Sequence[Choose]) -> list[Chosen]:
+        """Return the probabilities of each request's labels, in order.
+
+        :raises RuntimeError: if the backend leaves a question unanswered.
+        """
+        return self._ask(requests, lambda model, rest: model.choose(rest))
+
+    def take_asked(self) -> dict[str, int]:
+        """Count the questions since this was last called, and their tokens, then begin anew.
+
+        Questions that had been answered before count too: the numbers depend on what rows rest on,
+        not on which run paid for it.
+
+        :return: `calls`, `prompt_tokens` and `completion_tokens`.
+        """
+        asked, self._asked = self._asked, Counter()
+        return dict(asked)
+
+    def _ask(
+        self,
+        requests: Sequence[R],
+        call: Callable[[LanguageModel, Sequence[R]], Iterator[tuple[int, A]]],
+    ) -> list[A]:
+        unique = list(dict.fromkeys(requests))
+        looked_up = self._answers.get(self.model_id, unique)
+        known: dict[Request, Answer] = {
+            request: answer
+            for request, answer in zip(unique, looked_up, strict=True)
+            if answer is not None
+        }
+        self.usage.recorded += len(known)
+        rest = [request for request in unique if request not in known]
+        if rest:
+            known |= self._ask_backend(rest, call)
+        for answer in known.values():
+            read, written = token_counts(answer)
+            self._asked.update(calls=1, prompt_tokens=read, completion_tokens=written)
+        self._report()
+        return [cast(A, known[request]) for request in requests]
+
+    def _ask_backend(
+        self,
+        rest: Sequence[R],
+        call: Callable[[LanguageModel, Sequence[R]], Iterator[tuple[int, A]]],
+    ) -> dict[Request, Answer]:
+        """Ask for the rest and record each answer, also those before an error."""
+        if self._model is None:
+            self._model = self._open_model()
+        came: deque[tuple[Request, Answer]] = deque()
+        writes: deque[Future[dict[Request, Answer]]] = deque()
+        known: dict[Request, Answer] = {}
+        reported = perf_counter()
+        with ThreadPoolExecutor(1, "answers") as writer:
+            for index, answer in self._timed(call(self._model, rest)):
+                came.append((rest[index], answer))
+                writes.append(writer.submit(self._write, came))
+                while writes and writes[0].done():  # a write that failed ends the asking here
+                    known |= writes.popleft().result()
+                if perf_counter() - reported >= _PROGRESS_SECONDS:
+                    self._report()
+                    reported = perf_counter()
+        for write in writes:
+            known |= write.result()
+        if len(known) < len(rest):
+            raise RuntimeError(
+                f"{self.model_id}: the backend left {len(rest) - len(known)} of {len(rest)}"
+                " questions unanswered"
+            )
+        return known
+
+    def _timed(self, answers: Iterator[tuple[int, A]]) -> Iterator[tuple[int, A]]:
+        """Hand on the answers of the backend and count what they cost."""
+        start = perf_counter()
+        for index, answer in answers:
+            read, written = token_counts(answer)
+            self.usage.asked += 1
+            self.usage.prompt_tokens += read
+            self.usage.completion_tokens += written
+            self.usage.seconds += perf_counter() - start
+            yield index, answer
+            start = perf_counter()
+
+    def _write(self, came: deque[tuple[Request, Answer]]) -> dict[Request, Answer]:
+        """Record what came since the last write; return what is recorded now."""
+        group = [came.popleft() for _ in range(min(len(came), _GROUP))]
+        if not group:
+            return {}
+        kept = self._answers.put(self.model_id, group)
+        return {request: answer for (request, _), answer in zip(group, kept, strict=True)}
+
+    def _report(self) -> None:
+        if self._on_progress is not None:
+            self._on_progress(replace(self.usage))

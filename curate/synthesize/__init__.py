@@ -1,0 +1,1 @@
+"""Synthesize: passages in, pairs out, written by a language model."""
