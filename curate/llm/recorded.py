@@ -53,8 +53,8 @@ class Usage:
 
     @property
     def tokens_per_second(self) -> float:
-        """Tokens that the backend read and wrote in a second; 0 before it answered."""
-        tokens = self.prompt_tokens + self.completion_tokens
+        """Tokens that the backend wrote in a second or, if it only scored, read; 0 before it answered."""
+        tokens = self.completion_tokens or self.prompt_tokens
         return tokens / self.seconds if self.seconds else 0.0
 
 

@@ -31,10 +31,10 @@ class FRet(Ask):
 
     Lee et al. 2024 (Gecko), arXiv:2403.20327, section 3.1. Each usable query becomes a pair with its
     passage as the positive; a passage without one is dropped. Not usable is an answer that was cut
-    off or is not of the prompt's schema, and a query that is too short, copies an example of the
-    prompt, stands word for word in the passage, is not grounded in it, or repeats an earlier one; the
-    pair's `meta` counts those. Small models err often: draw several `candidates`, then keep those that
-    find their passage (`filter.consistency`) and that it makes likelier than other queries
+    off or is not of the prompt's schema, and a query that is too short, copies the task or an example
+    of the prompt, stands word for word in the passage, is not grounded in it, or repeats an earlier
+    one; the pair's `meta` counts those. Small models err often: draw several `candidates`, then keep
+    those that find their passage (`filter.consistency`) and that it makes likelier than other queries
     (`filter.likelihood`).
     """
 
@@ -142,7 +142,7 @@ class FRet(Ask):
             draft = _parse(answer)
             if isinstance(draft, str):
                 rejected[draft] += 1
-            elif reason := self._rejection(draft.query, text, terms, examples):
+            elif reason := self._rejection(draft, text, terms, examples):
                 rejected[reason] += 1
             elif any(_alike(_words(draft.query), _words(other.query)) for other in found):
                 rejected["repeated"] += 1
@@ -151,17 +151,19 @@ class FRet(Ask):
         return found, rejected
 
     def _rejection(
-        self, query: str, text: str, terms: frozenset[str], examples: list[frozenset[str]]
+        self, draft: _Draft, text: str, terms: frozenset[str], examples: list[frozenset[str]]
     ) -> str | None:
         """Return why a query cannot be used for a passage of this text and these terms."""
-        its_words = _words(query)
+        its_words = _words(draft.query)
         if len(its_words) < self.min_words:
             return "too_short"
+        if its_words <= _words(draft.task):
+            return "copied_task"
         if any(_alike(its_words, example) for example in examples):
             return "copied_example"
-        if _plain(query) in text:
+        if _plain(draft.query) in text:
             return "copied_passage"
-        its_terms = self._terms(query)
+        its_terms = self._terms(draft.query)
         if len(its_terms & terms) < self.grounded * len(its_terms):
             return "not_grounded"
         return None

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from curate.filter.likelihood import LIKELIHOOD, MARGIN, LikelihoodFilter
+from curate.filter.likelihood import LIFT, LIKELIHOOD, MARGIN, LikelihoodFilter
 from curate.llm.base import Scored
 from curate.schema import Doc, Pair, from_table, to_table
 from tests.llm import prompts
@@ -12,14 +12,18 @@ EXAMPLES = ["return an example of a function", "count the words of a text"]
 
 
 class Table:
-    """Scores by a table of nats per token; remembers the requests."""
+    """Scores by a table of nats per token, and `alone` after an empty passage; remembers requests."""
 
-    def __init__(self, nats):
-        self.nats, self.requests = nats, []
+    def __init__(self, nats, alone=-5.0):
+        self.nats, self.alone, self.requests = nats, alone, []
 
     def score(self, requests):
         self.requests += requests
-        return [Scored(3 * self.nats[r.continuation.strip()], 3, 10) for r in requests]
+        return [Scored(3 * self._nats(request), 3, 10) for request in requests]
+
+    def _nats(self, request):
+        empty = request.prompt.endswith("```\n\n```")
+        return self.alone if empty else self.nats[request.continuation.strip()]
 
 
 @pytest.fixture
@@ -39,21 +43,34 @@ def test_the_margin_is_the_distance_to_the_mean_of_the_examples(prompt):
     outcome = stage.ask(to_table(pairs("near", "far"), "pairs"), None, model)
     (kept,) = from_table(outcome.kept)
     assert kept.query == "near"
-    assert kept.scores == {LIKELIHOOD: -1.0, MARGIN: 2.0}
+    assert kept.scores == {LIKELIHOOD: -1.0, MARGIN: 2.0, LIFT: 4.0}
     (dropped,) = outcome.dropped.to_pylist()
     assert dropped["drop_reason"] == "unlikely"
     assert dropped["drop_detail"] == "margin 0.40, minimum 0.5"
     assert {s["name"]: round(s["value"], 5) for s in dropped["scores"]} == {
         LIKELIHOOD: -2.6,
         MARGIN: 0.4,
+        LIFT: 2.4,
     }
+
+
+def test_the_lift_is_the_distance_to_the_query_without_a_passage(prompt):
+    nats = {"near": -1.0, "other": -1.5, EXAMPLES[0]: -4.0, EXAMPLES[1]: -4.0}
+    stage = LikelihoodFilter(prompt=prompt, lift=1.2)
+    outcome = stage.ask(to_table(pairs("near", "other"), "pairs"), None, Table(nats, alone=-2.5))
+    assert outcome.kept["query"].to_pylist() == ["near"]
+    assert outcome.dropped["drop_reason"].to_pylist() == ["likely_anyway"]
+    assert outcome.dropped["drop_detail"].to_pylist() == ["lift 1.00, minimum 1.2"]
 
 
 def test_every_continuation_begins_with_a_space_after_its_passage(prompt):
     model = Table({"near": -1.0, EXAMPLES[0]: -2.0, EXAMPLES[1]: -4.0})
     LikelihoodFilter(prompt=prompt).ask(to_table(pairs("near"), "pairs"), None, model)
-    assert [r.continuation for r in model.requests] == [" near", *(f" {e}" for e in EXAMPLES)]
-    assert len({r.prompt for r in model.requests}) == 1
+    *asked, empty = model.requests
+    assert [r.continuation for r in asked] == [" near", *(f" {e}" for e in EXAMPLES)]
+    assert len({r.prompt for r in asked}) == 1
+    assert empty.continuation == " near"
+    assert "def sort(rows)" not in empty.prompt
     assert "def sort(rows)" in model.requests[0].prompt
 
 

@@ -229,7 +229,8 @@ def test_usage_counts_live_calls_and_is_reported(answers):
     usage = model.usage
     assert (usage.asked, usage.recorded) == (7, 2)
     assert (usage.prompt_tokens, usage.completion_tokens) == (3 * 10 + 3 * (8 + 2) + 9, 12)
-    assert usage.tokens_per_second == pytest.approx(81 / usage.seconds)
+    assert usage.tokens_per_second == pytest.approx(12 / usage.seconds)
+    assert Usage(5, 0, 90, 0, 3.0).tokens_per_second == 30  # nothing written: what was read
     assert [(u.asked, u.recorded) for u in seen] == [(3, 0), (5, 0), (6, 2), (7, 2)]
     assert Usage().tokens_per_second == 0
 

@@ -77,6 +77,7 @@ def test_a_query_becomes_a_pair_with_its_passage(prompt):
         (Generated('{"task": "find code", "query": 7}', "stop", 1, 1), "not_of_schema"),
         (said("sort rows"), "too_short"),
         (said(" \n "), "too_short"),
+        (said("Find the code, find code", task="Find the code for a text"), "copied_task"),
         (said("Return an example of a FUNCTION."), "copied_example"),
         (said("count all the words of a text"), "copied_example"),
         (said("orders all the ROWS by their"), "copied_passage"),
