@@ -108,6 +108,21 @@ def test_overrides(override, field, value):
     assert getattr(stage(recipe, "clean"), field) == value
 
 
+def test_stages_that_ask_share_the_section_llm_unless_they_have_their_own():
+    text = f"""
+        llm: {{batch: 8}}
+        stages:
+          code: {PYTHON}
+          a: {{mine.rerank: {{}}}}
+          b: {{mine.rerank: {{llm: {{model: theirs/own}}}}}}
+    """
+    recipe = parse(text, "llm.model=owner/name")
+    assert (stage(recipe, "a").llm.model, stage(recipe, "a").llm.batch) == ("owner/name", 8)
+    assert (stage(recipe, "b").llm.model, stage(recipe, "b").llm.batch) == ("theirs/own", 32)
+    bare = text.replace("llm: {batch: 8}", "")
+    assert stage(parse(bare, "llm.model=owner/name"), "a").llm.model == "owner/name"
+
+
 def test_an_override_reaches_a_stage_written_short():
     recipe = parse(f"stages:\n  code: {PYTHON}\n  clean: filter.rules", "clean.min_query_chars=3")
     assert stage(recipe, "clean").min_query_chars == 3
@@ -214,6 +229,30 @@ REFUSED = {
     "unknown section": (
         f"stage:\n  a: 1\nstages:\n  code: {PYTHON}",
         "r.yaml:1: unknown section 'stage': a recipe has params, llm and stages",
+    ),
+    "a wrong setting of the language model, once": (
+        f"llm: {{modl: x}}\nstages:\n  code: {PYTHON}\n  a: {{mine.rerank: {{}}}}\n"
+        "  b: {mine.rerank: {}}",
+        "r.yaml:1: llm, modl: no such setting; did you mean 'model'?",
+    ),
+    "no parameter for the language model": (
+        f"llm: {{model: '${{m}}'}}\nstages:\n  code: {PYTHON}",
+        "r.yaml:1: llm.model: no parameter 'm'",
+    ),
+    "a language model that is not there": (
+        f"llm: {{model: ./gone}}\nstages:\n  code: {PYTHON}\n  a: {{mine.rerank: {{}}}}",
+        "r.yaml:4: stage a (mine.rerank): there is no model './gone': give a packaged model "
+        "(smollm2), a folder with a checkpoint, or a name on a model hub such as 'owner/name'",
+    ),
+    "a prompt that is not there": (
+        f"llm: {{model: made}}\nstages:\n  code: {PYTHON}\n"
+        "  a: {mine.rerank: {relevance: gone}}",
+        "r.yaml:4: stage a (mine.rerank): there is no prompt 'gone': name one of fret-code, "
+        "query-likelihood-code, relevance-code, or the path of a file",
+    ),
+    "a stage named like a section": (
+        f"stages:\n  code: {PYTHON}\n  llm: filter.rules",
+        "r.yaml:3: stage 'llm': this is the name of a section of recipes",
     ),
     "a name that is none": (
         f"stages:\n  code: {PYTHON}\n  a.b: filter.rules",

@@ -20,8 +20,8 @@ import pyarrow as pa
 from curate.account import Account
 from curate.engine.parts import (
     Job,
-    apply_ask,
     apply_global,
+    ask_about,
     make_part,
     start_worker,
     write_part,
@@ -56,8 +56,9 @@ from curate.shards import (
 from curate.stage import Ask, Build, Built, Global, Inputs, Map, Outcome, Source, Stage, Unit
 
 BATCH_ROWS = 8192
-ASK_ROWS = 64
-"""Records that a language model is asked about at a time: enough to fill its batches many times."""
+ASK_ROWS = 512
+"""Records that are handed at a time to a stage that asks: enough to fill the batches of a model, also
+where it asks about few of them."""
 OpenModel = Callable[[LLM], LanguageModel]
 T = TypeVar("T", np.ndarray, pa.Table)
 
@@ -276,7 +277,7 @@ class _Engine:
         """Return the name of each part and what it is made of.
 
         A part of a source or map is named by its own content, so that it is found again when other
-        units or shards are added; a part of a global stage by the artefact, whose input it depends on.
+        units or shards are added; a part of another stage by the artefact, on whose inputs it depends.
         """
         stage, material = node.stage, node.stage.material()
         if isinstance(stage, Source):
@@ -292,6 +293,10 @@ class _Engine:
                 (f"{stage.name}-{make_key([material, info.checksum])}", (path, info))
                 for path, info in shards.files
             ]
+        if isinstance(stage, Ask):
+            # Shards may be small, and a language model is fast only with many questions at a time.
+            count = -(-len(shards) // ASK_ROWS)
+            return [(f"{name}-{ASK_ROWS}-{index:06d}", index) for index in range(count)]
         return [(f"{name}-{index:06d}", index) for index in range(shards.count)]
 
     def _make_parts(self, node: Node, name: str, context: LocalContext) -> list[Part]:
@@ -355,9 +360,11 @@ class _Engine:
             model = Recorded(
                 stage.llm.identity(), lambda: self.open_model(stage.llm), answers, watched.usage
             )
+            table = inputs.main.to_arrow()
             for part, index in missing.items():
-                outcomes = apply_ask(stage, inputs.main.shard(index), fitted, model, ASK_ROWS)
-                write_part(self.store, part, node.written, watched.rows(outcomes))
+                rows = table.slice(index * ASK_ROWS, ASK_ROWS).combine_chunks()
+                outcomes = watched.rows(ask_about(stage, rows, fitted, model))
+                write_part(self.store, part, node.written, outcomes)
         self.asked[node.name] = model.usage
 
     # -- workers -------------------------------------------------------------------------

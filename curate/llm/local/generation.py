@@ -225,13 +225,14 @@ def _append(row: _Row, token: int, tokenizer: Tokenizer) -> None:
     """Add a drawn token to an answer, and what follows from it."""
     row.tokens.append(token)
     row.fresh = 1
+    if token in tokenizer.ends:
+        _finish(row, "stop", tokenizer)
+        return
     if row.matcher:
         row.matcher.consume_token(token)
     _force(row, tokenizer)
     stop = row.request.stop
-    if row.finish is None and token in tokenizer.ends:
-        _finish(row, "stop", tokenizer)
-    elif stop and row.matcher is None:
+    if stop and row.matcher is None:
         # The stop, if it is new, is within the tokens of its bytes.
         tail = tokenizer.decode(row.tokens[-len(stop.encode()) - 4 :])
         if stop in tail:

@@ -62,8 +62,11 @@ class LocalModel:
         local = source.exists()
         name = str(source) if local else name_or_path
         place = _device(device)
-        network = Network(name, place, _dtype(dtype, place), local)
-        return cls(network, Tokenizer(name, network.vocabulary, local), batch)
+        try:
+            network = Network(name, place, _dtype(dtype, place), local)
+            return cls(network, Tokenizer(name, network.vocabulary, local), batch)
+        except OSError as error:
+            raise CurateError(f"the model {name!r} cannot be loaded: {error}") from error
 
     def generate(self, requests: Sequence[Generate]) -> Iterator[tuple[int, Generated]]:
         """Generate a text for each request.

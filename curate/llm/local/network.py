@@ -114,7 +114,7 @@ class Network:
         try:
             prefix = self.prefix((0,))
         except TypeError as error:
-            raise CurateError(f"{self._name()} does not let its attention be replaced") from error
+            raise CurateError(f"{self._name()} cannot be run this way: {error}") from error
         if prefix is None or len(prefix) != self.layers:
             raise CurateError(
                 f"{self._name()} has layers without attention, so its prompts cannot lie in one row; "

@@ -50,10 +50,14 @@ def draw(logits: torch.Tensor, samplings: Sequence[Sampling], at: np.ndarray) ->
     at = np.where(greedy, 0.0, at)
     place = _place(line, wanted, at)
     for row in np.flatnonzero(place < 0):  # beyond the most probable tokens: the whole line
-        order = logits[row].sort(descending=True, stable=True)
-        whole = (order.values - norm[row]).double().exp().cumsum(-1).cpu().numpy()
+        others = torch.ones_like(logits[row], dtype=torch.bool)
+        others[top.indices[row]] = False
+        rest = others.nonzero()[:, 0]
+        rest = rest[logits[row, rest].argsort(descending=True)]
+        order = torch.cat([top.indices[row], rest])
+        whole = (logits[row, order] - norm[row]).double().exp().cumsum(-1).cpu().numpy()
         found = _place(whole[None] / whole[-1], wanted[row : row + 1], at[row : row + 1])[0]
-        tokens[row, 0], place[row] = order.indices[found], 0
+        tokens[row, 0], place[row] = order[found], 0
     return [int(token) for token in tokens[np.arange(len(tokens)), place]]
 
 
