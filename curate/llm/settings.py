@@ -20,7 +20,7 @@ class LLM(BaseModel):
     """Where it runs: by default on a GPU if there is one."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """How precisely it computes: by default in bfloat16 where that is faster, else in float32."""
-    batch: int = Field(32, ge=1)
+    batch: int = Field(64, ge=1)
     """Texts that are generated at a time."""
 
     def identity(self) -> str:

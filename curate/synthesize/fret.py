@@ -31,11 +31,11 @@ class FRet(Ask):
 
     Lee et al. 2024 (Gecko), arXiv:2403.20327, section 3.1. Each usable query becomes a pair with its
     passage as the positive; a passage without one is dropped. Not usable is an answer that was cut
-    off or is not of the prompt's schema, and a query that is too short, copies the task or an example
-    of the prompt, stands word for word in the passage, is not grounded in it, or repeats an earlier
-    one; the pair's `meta` counts those. Small models err often: draw several `candidates`, then keep
-    those that find their passage (`filter.consistency`) and that it makes likelier than other queries
-    (`filter.likelihood`).
+    off or is not of the prompt's schema, and a query that is too short or too long, copies the task or
+    an example of the prompt, stands word for word in the passage, is not grounded in it, or repeats an
+    earlier one; the pair's `meta` counts those. Small models err often: draw several `candidates`,
+    then keep those that find their passage (`filter.consistency`) and that it makes likelier than
+    other queries (`filter.likelihood`).
     """
 
     name: ClassVar[str] = "synthesize.fret"
@@ -61,6 +61,8 @@ class FRet(Ask):
     """Characters that a passage may have to be asked about."""
     min_words: int = Field(3, ge=1)
     """Words that a query must have."""
+    max_words: int | None = Field(None, ge=1)
+    """Words that a query may have. What small models write is wrong the more often the longer it is."""
     grounded: float = Field(0.0, ge=0, le=1)
     """Share of a query's words, without stop words and endings, that must occur in the passage. Small
     models add details that are not there."""
@@ -157,6 +159,8 @@ class FRet(Ask):
         its_words = _words(draft.query)
         if len(its_words) < self.min_words:
             return "too_short"
+        if self.max_words is not None and len(draft.query.split()) > self.max_words:
+            return "too_long"
         if its_words <= _words(draft.task):
             return "copied_task"
         if any(_alike(its_words, example) for example in examples):

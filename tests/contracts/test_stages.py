@@ -56,7 +56,7 @@ def recipe(model, made_sources):
 @pytest.mark.parametrize("name", STAGES)
 def test_a_stage_explains_itself(name):
     cls = STAGES[name]
-    assert issubclass(cls, Source | Map | Global | Build)
+    assert issubclass(cls, Source | Map | Ask | Global | Build)
     assert re.fullmatch(r"[a-z]+(\.[a-z_]+)?", name)
     assert isinstance(cls.version, int)
     assert re.fullmatch(r"[A-Z].+\.", cls.help()), f"{name}: no first line of the docstring"

@@ -95,6 +95,13 @@ def test_what_is_not_usable_is_counted_with_its_reason(prompt, answer, reason):
     assert json.loads(pair.meta)["rejected"] == {reason: 1}
 
 
+def test_a_query_may_have_so_many_words_and_no_more(prompt):
+    stage = FRet(prompt=prompt, candidates=2, min_chars=10, max_words=6)
+    pairs, _ = asked(stage, [passage()], [said(GOOD), said(f"{GOOD} once")])
+    assert [pair.query for pair in pairs] == [GOOD]
+    assert json.loads(pairs[0].meta)["rejected"] == {"too_long": 1}
+
+
 def test_a_query_that_repeats_another_counts_once(prompt):
     answers = [said(GOOD), said("Order the rows of table"), said("put records into sequence")]
     pairs, _ = asked(FRet(prompt=prompt, candidates=3, min_chars=10), [passage()], answers)

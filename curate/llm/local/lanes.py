@@ -1,6 +1,6 @@
 """Many prompts in one forward pass: nothing padded, nothing computed twice.
 
-All tokens of a pass lie in one row, so the linear layers, where nearly all the time goes, see no
+All tokens of a pass lie in one row, so the linear layers, where most of the time goes, see no
 padding. Each prompt has a *lane* of the key-value cache. Its columns hold the prefix that all prompts
 share, the rest of the prompt, and then the tokens of its *branches*: the continuations that are scored
 or the answers that are drawn. A token sees the prompt and its own branch up to itself. So a prefix is
