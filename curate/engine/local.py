@@ -36,7 +36,7 @@ from curate.engine.store import (
     make_key,
     side_from_parts,
 )
-from curate.engine.usage import PeakMemory
+from curate.engine.usage import PeakMemory, give_back
 from curate.errors import CurateError
 from curate.llm.answers import Answers
 from curate.llm.base import LanguageModel
@@ -56,7 +56,7 @@ from curate.shards import (
 from curate.stage import Ask, Build, Built, Global, Inputs, Map, Outcome, Source, Stage, Unit
 
 BATCH_ROWS = 8192
-ASK_ROWS = 512
+ASK_ROWS = 1024
 """Records that are handed at a time to a stage that asks: enough to fill the batches of a model, also
 where it asks about few of them."""
 OpenModel = Callable[[LLM], LanguageModel]
@@ -252,6 +252,7 @@ class _Engine:
             }
             write_manifest(folder, Manifest(sides, info))
         self.store.forget_work(name)
+        give_back()
         found = self.store.find(name)
         assert found is not None
         return found

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import threading
 from types import TracebackType
 
 import psutil
 
 _SECONDS_BETWEEN_SAMPLES = 0.2
+
+
+def give_back() -> None:
+    """Return to the operating system what is no longer used, such as the model that a stage held.
+
+    The C library keeps freed memory for later, a gigabyte of it after a language model; glibc can be
+    asked to hand it over, and others need not be.
+    """
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 class PeakMemory:
