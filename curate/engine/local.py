@@ -252,7 +252,6 @@ class _Engine:
             }
             write_manifest(folder, Manifest(sides, info))
         self.store.forget_work(name)
-        give_back()
         found = self.store.find(name)
         assert found is not None
         return found
@@ -367,6 +366,8 @@ class _Engine:
                 outcomes = watched.rows(ask_about(stage, rows, fitted, model))
                 write_part(self.store, part, node.written, outcomes)
         self.asked[node.name] = model.usage
+        del model
+        give_back()
 
     # -- workers -------------------------------------------------------------------------
 

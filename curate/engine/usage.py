@@ -13,10 +13,10 @@ _SECONDS_BETWEEN_SAMPLES = 0.2
 
 
 def give_back() -> None:
-    """Return to the operating system what is no longer used, such as the model that a stage held.
+    """Return to the operating system what a language model held that is no longer used.
 
-    The C library keeps freed memory for later, a gigabyte of it after a language model; glibc can be
-    asked to hand it over, and others need not be.
+    The C library keeps freed memory for later, here a gigabyte of it; glibc can be asked to hand it
+    over, and others need not be.
     """
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
