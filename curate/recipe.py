@@ -32,6 +32,7 @@ from curate.llm.settings import LLM
 from curate.registry import registry
 from curate.schema import Kind
 from curate.stage import DROPPED, MAIN, Ask, Ref, Source, Stage
+from curate.yaml12 import Loader
 
 if TYPE_CHECKING:
     from curate.engine.run import Run
@@ -198,25 +199,12 @@ def read_settings(path: Path, what: str) -> str:
 # -- YAML ------------------------------------------------------------------------------------
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML with the booleans of version 1.2: `on` and `no` are words, not true and false."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [rule for rule in rules if rule[0] != "tag:yaml.org,2002:bool"]
-    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
-
-
 def parse_yaml(text: str, file: str) -> tuple[dict[str, Any], dict[_Path, int]]:
     """Read YAML and the line of each of its entries.
 
     :raises RecipeError: if it is not valid YAML, not a mapping, or has a key twice.
     """
-    loader = _Loader(text)
+    loader = Loader(text)
     document: Any = {}
     lines: dict[_Path, int] = {}
     try:
@@ -260,7 +248,7 @@ def _override(document: dict[str, Any], override: str) -> None:
             f"--set {override}: write params.NAME=VALUE, llm.NAME=VALUE or STAGE.FIELD=VALUE"
         )
     try:
-        value = yaml.load(text, _Loader)
+        value = yaml.load(text, Loader)
     except yaml.YAMLError:
         raise RecipeError(f"--set {override}: {text!r} is not a YAML value") from None
     target = _settings_of(document, path, override)

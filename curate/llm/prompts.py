@@ -37,6 +37,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, ValidationError
 
 from curate.errors import RecipeError
+from curate.yaml12 import Loader
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
@@ -338,24 +339,11 @@ def _split(path: Path, text: str) -> tuple[str, str, int]:
     return "\n".join(lines[1:end]), "\n".join(lines[end + 1 :]), end + 2
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML with the booleans of version 1.2: the labels `yes` and `no` are words."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [rule for rule in rules if rule[0] != "tag:yaml.org,2002:bool"]
-    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
-
-
 def _parse_header(path: Path, head: str) -> Header:
     """Read the header, which begins on the second line of the file."""
     try:
-        root = yaml.compose(head, _Loader)
-        content = yaml.load(head, _Loader)
+        root = yaml.compose(head, Loader)
+        content = yaml.load(head, Loader)
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 2}" if mark else ""
