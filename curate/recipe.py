@@ -1,6 +1,7 @@
 """A recipe: parameters and named stages, from YAML or from Python, checked as a whole.
 
     params: {k: 2}
+    licenses: {deny: ["*-NC-*"]}
     llm: {model: smollm2}
     stages:
       code:   {harvest.python: {}}
@@ -10,9 +11,10 @@
       trusted: {filter.consistency: {from: parts, encoder: noisy, k: "${k}"}}
 
 Names are inputs: a stage takes the one above it unless `from` or a field names others; `parts.held_out`
-names another side than the main one. `llm` is the language model of every stage that asks one and does
-not name its own. Everything that can be known to be wrong is reported before
-anything runs, a line for each problem, with the line of the file, the stage and the field.
+names another side than the main one. `licenses` holds for every source, `llm` is the language model of
+every stage that asks one, unless a stage has its own. Everything that can be known to be wrong is
+reported before anything runs, a line for each problem, with the line of the file, the stage and the
+field.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from curate.errors import CurateError, RecipeError
+from curate.licenses import Licenses
 from curate.llm.settings import LLM
 from curate.registry import registry
 from curate.schema import Kind
@@ -37,7 +40,12 @@ from curate.yaml12 import Loader
 if TYPE_CHECKING:
     from curate.engine.run import Run
 
-_SECTIONS = ("params", "llm", "stages")
+_SHARED: dict[str, tuple[type[BaseModel], type[Stage]]] = {
+    "licenses": (Licenses, Source),
+    "llm": (LLM, Ask),
+}
+"""Sections that are settings of all stages of a shape: what is in them, and the shape."""
+_SECTIONS = ("params", *_SHARED, "stages")
 _PARAM = re.compile(r"\$\{([^}]*)\}")
 _Path = tuple[str | int, ...]
 
@@ -151,24 +159,25 @@ class Recipe:
         for key in document:
             if key not in _SECTIONS:
                 problems.add(
-                    (key,), f"unknown section {key!r}: a recipe has params, llm and stages"
+                    (key,), f"unknown section {key!r}: a recipe has {', '.join(_SECTIONS)}"
                 )
         params = document.get("params") or {}
         entries = document.get("stages")
         if not isinstance(params, dict) or not isinstance(entries, dict) or not entries:
             problems.add(("stages",), "a recipe needs `stages`: a mapping of names to stages")
             problems.stop()
-        section = _fill(document.get("llm") or {}, params, ("llm",), problems)
-        llm = _validate(LLM, section, ("llm",), "llm", problems)
+        shared: dict[str, BaseModel] = {}
+        for section, (cls_, _) in _SHARED.items():
+            settings = _fill(document.get(section) or {}, params, (section,), problems)
+            if found := _validate(cls_, settings, (section,), section, problems):
+                shared[section] = found
         stages = {}
         for stage_name, entry in (entries or {}).items():
-            stage = _build_stage(str(stage_name), entry, params, llm, problems)
+            stage = _build_stage(str(stage_name), entry, params, shared, problems)
             if stage is not None:
                 stages[str(stage_name)] = stage
-        if llm is None or len(stages) < len(
-            entries or {}
-        ):  # wiring would only repeat what is already reported
-            problems.stop()
+        if len(shared) < len(_SHARED) or len(stages) < len(entries or {}):
+            problems.stop()  # wiring would only repeat what is already reported
         return cls(stages, name, params, _problems=problems)
 
     def run(self, output: str | Path = "output", **options: Any) -> Run:
@@ -245,7 +254,8 @@ def _override(document: dict[str, Any], override: str) -> None:
     path = name.split(".")
     if not equals or len(path) < 2 or not all(path):
         raise RecipeError(
-            f"--set {override}: write params.NAME=VALUE, llm.NAME=VALUE or STAGE.FIELD=VALUE"
+            f"--set {override}: write params.NAME=VALUE, STAGE.FIELD=VALUE or SECTION.NAME=VALUE, "
+            f"where the section is {' or '.join(_SHARED)}"
         )
     try:
         value = yaml.load(text, Loader)
@@ -260,12 +270,13 @@ def _override(document: dict[str, Any], override: str) -> None:
 
 
 def _settings_of(document: dict[str, Any], path: list[str], override: str) -> dict[str, Any]:
-    """Return the parameters, the language model, or the settings of the stage of an override."""
-    if path[0] == "llm":
-        document["llm"] = document.get("llm") or {}
-        if not isinstance(document["llm"], dict):
-            raise RecipeError(f"--set {override}: llm holds {document['llm']!r}, not settings")
-        return cast(dict[str, Any], document["llm"])
+    """Return the parameters, a section, or the settings of the stage of an override."""
+    if (section := path[0]) in _SHARED:
+        document[section] = document.get(section) or {}
+        if not isinstance(document[section], dict):
+            found = document[section]
+            raise RecipeError(f"--set {override}: {section} holds {found!r}, not settings")
+        return cast(dict[str, Any], document[section])
     if path[0] == "params":
         params = document.get("params") or {}
         if not isinstance(params, dict) or path[1] not in params:
@@ -311,7 +322,11 @@ def _place(path: _Path) -> str:
 
 
 def _build_stage(
-    name: str, entry: Any, params: Mapping[str, Any], llm: LLM | None, problems: Problems
+    name: str,
+    entry: Any,
+    params: Mapping[str, Any],
+    shared: Mapping[str, BaseModel],
+    problems: Problems,
 ) -> Stage | None:
     path: _Path = ("stages", name)
     if isinstance(entry, str):
@@ -328,8 +343,11 @@ def _build_stage(
     settings = _fill(settings or {}, params, (*path, kind), problems)
     if len(problems.found) > before:
         return None
-    if issubclass(known[kind], Ask) and isinstance(settings, dict):
-        settings = {"llm": llm or LLM(), **settings}
+    if isinstance(settings, dict):
+        of_its_shape = {
+            s: value for s, value in shared.items() if issubclass(known[kind], _SHARED[s][1])
+        }
+        settings = {**of_its_shape, **settings}
     return _validate(known[kind], settings, (*path, kind), f"stage {name} ({kind})", problems)
 
 

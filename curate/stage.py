@@ -2,7 +2,7 @@
 
 | shape    | sees                              | leaves                       | the engine runs it       |
 |----------|-----------------------------------|------------------------------|--------------------------|
-| `Source` | one unit of an outside input      | records                      | unit by unit, in workers |
+| `Source` | a block of an outside input       | records                      | block by block, workers  |
 | `Map`    | one batch of records              | records                      | shard by shard, workers  |
 | `Ask`    | one batch, and a language model   | records                      | `fit` once, then `ask`   |
 | `Global` | all records, then each batch      | records                      | `fit` once, then `apply` |
@@ -26,6 +26,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
+from curate.licenses import Licenses
 from curate.llm.settings import LLM
 from curate.schema import Kind, Record, drop_schema
 from curate.shards import Shards, Side
@@ -70,16 +71,18 @@ def ref_of(info: FieldInfo) -> Ref | None:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A piece of an outside input: a file, a byte range, a package.
+    """A file of an outside input, a package, or a block of one.
 
-    :param name: says to a reader what it is.
-    :param fingerprint: changes when the piece's content changes.
+    :param name: says to a reader what it is; no two of a source have the same.
+    :param fingerprint: changes when the content changes.
     :param payload: what the source needs to read it; picklable.
+    :param size: bytes, as they lie there; 0 if unknown.
     """
 
     name: str
     fingerprint: str
     payload: Any = None
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,24 @@ class Drop:
     source: str | None = None
     url: str | None = None
     text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What an input adds to pairs whose other half lies elsewhere in the source.
+
+    :param key: what the halves have in common: a thread, the title of a page, the id of a paper.
+    :param data: JSON data, as `json` reads it back.
+    :param counts: whether it is an input itself, whose fate `join` decides; if not, it only helps.
+    """
+
+    key: str
+    data: Any
+    counts: bool = True
+
+
+Found = list[Record] | Drop | Piece
+"""What a source makes of an input: records, a reason not to, or a piece whose fate is still open."""
 
 
 @dataclass(slots=True)
@@ -250,20 +271,47 @@ class Stage(BaseModel):
 
 
 class Source(Stage):
-    """Reads an outside input, unit by unit."""
+    """Reads an outside input, block by block."""
 
     takes: ClassVar[tuple[Kind, ...]] = ()
     sides: ClassVar[dict[str, Kind | None]] = {MAIN: "pairs"}
 
+    licenses: Licenses = Licenses()
+    """Which licences pass; by default the recipe's section `licenses`."""
+
     @abstractmethod
     def units(self) -> list[Unit]:
-        """List the pieces of the input, in a fixed order, quickly: nothing is parsed here."""
+        """List the files of the input, in a fixed order, quickly: nothing is parsed here."""
+
+    def cut(self, unit: Unit) -> Iterator[Unit]:
+        """Cut a unit into blocks, in order, that can each be read without the others.
+
+        Blocks are what workers read at the same time and what a killed run need not read again. The
+        same unit is always cut in the same places. By default a unit is one block.
+        """
+        yield unit
 
     @abstractmethod
-    def harvest(self, unit: Unit) -> Iterator[list[Record] | Drop]:
-        """Read one unit: for each input the records it gave (pairs and passages), or a `Drop`.
+    def harvest(self, block: Unit) -> Iterator[Found]:
+        """Read one block: for each input the records it gave (pairs and passages), or a `Drop`.
 
-        Records go to the side of their kind. Bad input is a `Drop`, never an exception.
+        Records go to the side of their kind. Bad input is a `Drop`, never an exception. Only a
+        `Joined` source may give a `Piece`.
+        """
+
+
+class Joined(Source):
+    """A source some of whose pairs join what lies apart: a reply and its parent, a link and its target.
+
+    The engine brings all pieces of a key together on disk, whatever files they come from, in memory
+    bounded by the pieces of some keys.
+    """
+
+    @abstractmethod
+    def join(self, key: str, pieces: list[Piece]) -> Iterator[list[Record] | Drop]:
+        """Decide over all pieces of one key, in the order of the input.
+
+        :return: one fate for each piece that counts; their order is that of the output.
         """
 
 

@@ -228,7 +228,7 @@ REFUSED = {
     ),
     "unknown section": (
         f"stage:\n  a: 1\nstages:\n  code: {PYTHON}",
-        "r.yaml:1: unknown section 'stage': a recipe has params, llm and stages",
+        "r.yaml:1: unknown section 'stage': a recipe has params, licenses, llm, stages",
     ),
     "a wrong setting of the language model, once": (
         f"llm: {{modl: x}}\nstages:\n  code: {PYTHON}\n  a: {{mine.rerank: {{}}}}\n"
@@ -329,8 +329,8 @@ def test_every_problem_is_told_at_once():
         ("clean.min_query_char=1", "min_query_char: no such setting; did you mean"),
         ("clean.min_query_chars=many", "min_query_chars: Input should be a valid integer"),
         ("clean.min_query_chars.deep=1", "min_query_chars is 3, which has no parts to set"),
-        ("clean=1", "write params.NAME=VALUE, llm.NAME=VALUE or STAGE.FIELD=VALUE"),
-        ("clean.min_query_chars", "write params.NAME=VALUE, llm.NAME=VALUE or STAGE.FIELD=VALUE"),
+        ("clean=1", "write params.NAME=VALUE, STAGE.FIELD=VALUE or SECTION.NAME=VALUE"),
+        ("clean.min_query_chars", "write params.NAME=VALUE, STAGE.FIELD=VALUE or SECTION.NAME=VALUE"),
         ("clean.deny_query=[a", "is not a YAML value"),
     ],
 )

@@ -7,10 +7,11 @@ import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -18,14 +19,20 @@ import numpy as np
 import pyarrow as pa
 
 from curate.account import Account
+from curate.engine.licensing import LicenseShare, license_shares
 from curate.engine.parts import (
     Job,
+    JoinPieces,
+    MapShard,
+    ReadBlock,
+    ReadPieces,
     apply_global,
     ask_about,
-    make_part,
+    make,
     start_worker,
     write_part,
 )
+from curate.engine.pieces import buckets_for, has_pieces, joins_of
 from curate.engine.progress import PlainReporter, Reporter, default_reporter
 from curate.engine.run import Run, RunLog
 from curate.engine.store import (
@@ -53,7 +60,19 @@ from curate.shards import (
     write_manifest,
     write_shard,
 )
-from curate.stage import Ask, Build, Built, Global, Inputs, Map, Outcome, Source, Stage, Unit
+from curate.stage import (
+    Ask,
+    Build,
+    Built,
+    Global,
+    Inputs,
+    Joined,
+    Map,
+    Outcome,
+    Source,
+    Stage,
+    Unit,
+)
 
 BATCH_ROWS = 8192
 ASK_ROWS = 1024
@@ -74,6 +93,8 @@ class Step:
     parts_done: int = 0
     parts: int | None = None
     """How many parts its input has; None where that is known only when it runs."""
+    licenses: tuple[LicenseShare, ...] = ()
+    """The licences in a sample of a source, if the recipe does not take all."""
 
 
 def cores() -> int:
@@ -166,10 +187,23 @@ class _Engine:
             return Step(node.name, node.stage.name, name, reused=True)
         if any(r.stage is not None and r.stage not in self.done for r in node.main):
             return Step(node.name, node.stage.name, name, reused=False)
+        if isinstance(node.stage, Source):
+            return self._plan_source(node, node.stage, name)
+        if isinstance(node.stage, Build):
+            return Step(node.name, node.stage.name, name, reused=False)
         names = [part for part, _ in self._part_names(node, name)]
-        ready = sum(self.store.part_folder(part).exists() for part in names)
-        parts = None if isinstance(node.stage, Build) else len(names)
-        return Step(node.name, node.stage.name, name, False, ready, parts)
+        return Step(node.name, node.stage.name, name, False, self._ready(names), len(names))
+
+    def _plan_source(self, node: Node, stage: Source, name: str) -> Step:
+        licenses = () if stage.licenses.any else tuple(license_shares(stage))
+        if type(stage).cut is not Source.cut:  # into parts that only reading tells
+            return Step(node.name, stage.name, name, False, licenses=licenses)
+        names = [_block_part(stage, name, unit) for unit in self.units[node.name]]
+        ready = self._ready(names)
+        return Step(node.name, stage.name, name, False, ready, len(names), licenses)
+
+    def _ready(self, parts: list[str]) -> int:
+        return sum(self.store.part_folder(part).exists() for part in parts)
 
     # -- keys ----------------------------------------------------------------------------
 
@@ -276,19 +310,13 @@ class _Engine:
     def _part_names(self, node: Node, name: str) -> list[tuple[str, Any]]:
         """Return the name of each part and what it is made of.
 
-        A part of a source or map is named by its own content, so that it is found again when other
-        units or shards are added; a part of another stage by the artefact, on whose inputs it depends.
+        A part of a map is named by its own content, so that it is found again when other shards are
+        added; a part of another stage by the artefact, on whose inputs it depends.
         """
-        stage, material = node.stage, node.stage.material()
-        if isinstance(stage, Source):
-            return [
-                (f"{stage.name}-{make_key([material, u.name, u.fingerprint])}", u)
-                for u in self.units[node.name]
-            ]
-        if isinstance(stage, Build):
-            return []
+        stage = node.stage
         shards = self._shards(node.main)
         if isinstance(stage, Map):
+            material = stage.material()
             return [
                 (f"{stage.name}-{make_key([material, info.checksum])}", (path, info))
                 for path, info in shards.files
@@ -300,10 +328,12 @@ class _Engine:
         return [(f"{name}-{index:06d}", index) for index in range(shards.count)]
 
     def _make_parts(self, node: Node, name: str, context: LocalContext) -> list[Part]:
+        stage = node.stage
+        if isinstance(stage, Source):
+            return self._read_source(node, stage, name, context)
         names = self._part_names(node, name)
         found = {part: self.store.find_part(part) for part, _ in names}
         missing = {part: what for part, what in names if found[part] is None}
-        stage = node.stage
         if isinstance(stage, Global):
             if missing:
                 self._run_global(node, stage, missing, context)
@@ -311,31 +341,65 @@ class _Engine:
             if missing:
                 self._run_ask(node, stage, missing, context)
         else:
-            assert isinstance(stage, Map | Source)
-            jobs = [self._job(node, stage, part, what) for part, what in missing.items()]
-            finished = [part.account.inputs for part in found.values() if part is not None]
-            self._run_jobs(jobs, finished)
+            assert isinstance(stage, Map)
+            jobs = [
+                MapShard(self.store.root, part, node.written, self.batch, stage, what)
+                for part, what in missing.items()
+            ]
+            tally = _Tally(self.reporter, [p.account.inputs for p in found.values() if p])
+            known = sum(info.rows for _, info in self._shards(node.main).files)
+            for inputs in self._each(jobs):
+                tally.count(inputs)
+                tally.tell(known)
         return [found[part] or Part.read(self.store.part_folder(part)) for part, _ in names]
 
-    def _job(self, node: Node, stage: Map | Source, part: str, what: Any) -> Job:
-        kinds = node.written
-        if isinstance(stage, Source):
-            return Job(self.store.root, part, stage, kinds, self.batch, unit=what)
-        return Job(self.store.root, part, stage, kinds, self.batch, shard=what)
+    def _read_source(
+        self, node: Node, stage: Source, name: str, context: LocalContext
+    ) -> list[Part]:
+        """Read an outside input block by block, then join what it left to be joined."""
+        units, blocks = self.units[node.name], _Blocks(self.units[node.name])
+        tally = _Tally(self.reporter)
+        scratch, buckets = context.folder, buckets_for(units)
 
-    def _run_jobs(self, jobs: list[Job], finished: list[int]) -> None:
-        """Make parts; the rows of parts that are not made yet are told, or guessed, from the others.
+        def jobs() -> Iterator[Job]:
+            for block in blocks.of(stage):
+                part = _block_part(stage, name, block)
+                blocks.parts.append(part)
+                made = self.store.find_part(part)
+                job = (self.store.root, part, node.written, self.batch, stage, block)
+                if not isinstance(stage, Joined):
+                    if made is None:
+                        yield ReadBlock(*job)
+                elif made is None or not has_pieces(scratch, part):
+                    if made is not None:  # its pieces went with the scratch of another run
+                        self.store.discard(made.folder)
+                    yield ReadPieces(*job, scratch, buckets)
+                if made is not None:
+                    tally.count(made.account.inputs)
 
-        :param finished: the inputs of the parts that an earlier run made.
-        """
-        parts = len(jobs) + len(finished)
-        counts = list(finished)
-        known = sum(finished) + sum(job.shard[1].rows for job in jobs if job.shard)
-        for inputs in self._each(make_part, jobs):
-            counts.append(inputs)
-            mean = sum(counts) / len(counts)
-            total = known if jobs[0].shard else round(mean * parts)
-            self.reporter.advance(sum(counts), total, "rows")
+        for inputs in self._each(jobs()):
+            tally.count(inputs)
+            tally.tell(round(blocks.expected * tally.mean))
+        parts = list(blocks.parts)
+        if isinstance(stage, Joined):
+            parts += self._join(node, stage, name, scratch, blocks.parts)
+        return [Part.read(self.store.part_folder(part)) for part in parts]
+
+    def _join(
+        self, node: Node, stage: Joined, name: str, scratch: Path, blocks: list[str]
+    ) -> list[str]:
+        groups = joins_of(scratch, blocks)
+        names = [f"{name}-join-{group.start:04d}" for group in groups]
+        jobs = (
+            JoinPieces(
+                self.store.root, part, node.written, self.batch, stage, scratch, blocks, group
+            )
+            for part, group in zip(names, groups, strict=True)
+            if self.store.find_part(part) is None
+        )
+        for done, _ in enumerate(self._each(jobs), 1):
+            self.reporter.advance(done, len(groups), "joins")
+        return names
 
     def _run_global(
         self, node: Node, stage: Global, missing: dict[str, int], context: LocalContext
@@ -371,26 +435,38 @@ class _Engine:
 
     # -- workers -------------------------------------------------------------------------
 
-    def _each(self, function: Callable[[Job], int], jobs: list[Job]) -> Iterator[int]:
-        """Apply a function to jobs in any order, in workers if there are several."""
-        if self.workers == 1 or len(jobs) <= 1:
-            yield from map(function, jobs)
+    def _each(self, jobs: Iterable[Job]) -> Iterator[int]:
+        """Do jobs in any order, in workers if there are several; give the inputs of each.
+
+        A job may carry a block of a file, so only some are taken at a time.
+        """
+        jobs = iter(jobs)
+        first = list(islice(jobs, 2))
+        if self.workers == 1 or len(first) < 2:
+            yield from map(make, chain(first, jobs))
             return
         if self.pool is None:
             self.pool = ProcessPoolExecutor(
                 self.workers, multiprocessing.get_context("spawn"), initializer=start_worker
             )
-        futures: list[Future[int]] = [self.pool.submit(function, job) for job in jobs]
+        jobs = chain(first, jobs)
+        pending: set[Future[int]] = set()
         try:
-            for future in as_completed(futures):
-                yield future.result()
+            while True:
+                for job in islice(jobs, 2 * self.workers - len(pending)):
+                    pending.add(self.pool.submit(make, job))
+                if not pending:
+                    return
+                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
         except BrokenProcessPool:
             raise CurateError(
                 "a worker process was killed, most often for want of memory; use fewer --workers "
                 "or a smaller --batch, then run again: finished parts are kept"
             ) from None
         finally:
-            for future in futures:
+            for future in pending:
                 future.cancel()
 
     @contextmanager
@@ -400,6 +476,58 @@ class _Engine:
         finally:
             if self.pool is not None:
                 self.pool.shutdown(cancel_futures=True)
+
+
+def _block_part(stage: Source, name: str, block: Unit) -> str:
+    """Name the part of a block by its content, so that it is found again when other files are added.
+
+    With pieces to join it is named by the artefact too, since they lie in its scratch.
+
+    :param name: the artefact's.
+    """
+    of = [name] if isinstance(stage, Joined) else []
+    return f"{stage.name}-{make_key([stage.material(), block.name, block.fingerprint, *of])}"
+
+
+class _Tally:
+    """Counts inputs for whoever watches."""
+
+    def __init__(self, reporter: Reporter, finished: Iterable[int] = ()) -> None:
+        """:param finished: the inputs of the parts that an earlier run made."""
+        self._reporter = reporter
+        self._counts = list(finished)
+
+    def count(self, inputs: int) -> None:
+        """Count a part."""
+        self._counts.append(inputs)
+
+    def tell(self, total: int) -> None:
+        """Report how many of `total` inputs were counted."""
+        self._reporter.advance(sum(self._counts), total, "rows")
+
+    @property
+    def mean(self) -> float:
+        return sum(self._counts) / len(self._counts)
+
+
+class _Blocks:
+    """The blocks of a source's units, cut while they are asked for."""
+
+    def __init__(self, units: list[Unit]) -> None:
+        self._units = units
+        self._begun = 0
+        self.parts: list[str] = []
+
+    def of(self, stage: Source) -> Iterator[Unit]:
+        """Cut the units of a stage."""
+        for unit in self._units:
+            self._begun += 1
+            yield from stage.cut(unit)
+
+    @property
+    def expected(self) -> float:
+        """How many blocks there will be, if the other units are like those that are begun."""
+        return len(self.parts) * len(self._units) / self._begun
 
 
 def _what_it_asks(stage: Stage) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,39 +20,118 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from curate.account import Account
+from curate.account import Account, AccountingError
+from curate.engine.pieces import PieceWriter, read_pieces
 from curate.engine.store import Part, Store
 from curate.schema import SCHEMAS, Kind, Passage, Record, drop_schema, to_table
 from curate.shards import ShardInfo, ShardWriter, open_shard
-from curate.stage import DROPPED, MAIN, Ask, Drop, Global, Map, Outcome, Source, Unit
+from curate.stage import (
+    DROPPED,
+    MAIN,
+    Ask,
+    Drop,
+    Found,
+    Global,
+    Joined,
+    Map,
+    Outcome,
+    Piece,
+    Source,
+    Unit,
+)
 
 if TYPE_CHECKING:
     from curate.llm.recorded import Recorded
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class Job(ABC):
     """All that a worker needs to make one part."""
 
     store: Path
     part: str
-    stage: Map | Source
     kinds: dict[str, Kind]
     batch: int
-    unit: Unit | None = None
-    shard: tuple[str, ShardInfo] | None = None
+
+    def make(self) -> int:
+        """Make the part and return the number of its inputs."""
+        return write_part(Store(self.store), self.part, self.kinds, self.outcomes()).account.inputs
+
+    @abstractmethod
+    def outcomes(self) -> Iterator[tuple[int, Outcome]]:
+        """Give the number of inputs, and what became of them, batch by batch."""
 
 
-def make_part(job: Job) -> int:
-    """Make one part in a worker and return the number of its inputs."""
-    store = Store(job.store)
-    if isinstance(job.stage, Source):
-        assert job.unit is not None
-        outcomes = _harvest(job.stage, job.unit, job.kinds[MAIN], job.batch)
-    else:
-        assert job.shard is not None
-        outcomes = _map(job.stage, open_shard(*job.shard), job.batch)
-    return write_part(store, job.part, job.kinds, outcomes).account.inputs
+@dataclass(frozen=True, slots=True)
+class MapShard(Job):
+    """Map one shard."""
+
+    stage: Map
+    shard: tuple[str, ShardInfo]
+
+    def outcomes(self) -> Iterator[tuple[int, Outcome]]:
+        table = open_shard(*self.shard)
+        for start in range(0, len(table), self.batch):
+            rows = table.slice(start, self.batch)
+            yield len(rows), self.stage.map(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBlock(Job):
+    """Read one block of a source."""
+
+    stage: Source
+    block: Unit
+
+    def outcomes(self) -> Iterator[tuple[int, Outcome]]:
+        return _outcomes(self.stage, _whole(self.stage.harvest(self.block)), self.batch)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPieces(ReadBlock):
+    """Read one block of a source whose pairs are joined: its pieces go to scratch files."""
+
+    scratch: Path
+    buckets: int
+
+    def outcomes(self) -> Iterator[tuple[int, Outcome]]:
+        writer = PieceWriter(self.scratch, self.part, self.buckets)
+        whole = self._sorted(writer)
+        yield from _outcomes(self.stage, whole, self.batch)
+        writer.close()
+
+    def _sorted(self, writer: PieceWriter) -> Iterator[list[Record] | Drop]:
+        for found in self.stage.harvest(self.block):
+            if isinstance(found, Piece):
+                writer.add(found)
+            else:
+                yield found
+
+
+@dataclass(frozen=True, slots=True)
+class JoinPieces(Job):
+    """Join the pieces of some buckets."""
+
+    stage: Joined
+    scratch: Path
+    blocks: list[str]
+    buckets: range
+
+    def outcomes(self) -> Iterator[tuple[int, Outcome]]:
+        return _outcomes(self.stage, self._joined(), self.batch)
+
+    def _joined(self) -> Iterator[list[Record] | Drop]:
+        for key, pieces in read_pieces(self.scratch, self.blocks, self.buckets):
+            fates = 0
+            for fates, fate in enumerate(self.stage.join(key, pieces), 1):  # noqa: B007
+                yield fate
+            if fates != sum(piece.counts for piece in pieces):
+                raise AccountingError(f"{self.part}: {fates} fates for the pieces of {key!r}")
+
+
+def make(job: Job) -> int:
+    """Do a job in a worker."""
+    return job.make()
 
 
 def apply_global(
@@ -116,26 +196,42 @@ def _count(account: Account, inputs: int, outcome: Outcome) -> None:
         account.count_outputs(side, table)
 
 
-def _map(stage: Map, table: pa.Table, batch: int) -> Iterator[tuple[int, Outcome]]:
-    for start in range(0, len(table), batch):
-        rows = table.slice(start, batch)
-        yield len(rows), stage.map(rows)
+def _whole(found: Iterator[Found]) -> Iterator[list[Record] | Drop]:
+    """Pass on what a source found that joins nothing."""
+    for item in found:
+        assert not isinstance(item, Piece), "only a source of the shape `Joined` leaves pieces"
+        yield item
 
 
-def _harvest(stage: Source, unit: Unit, main: Kind, batch: int) -> Iterator[tuple[int, Outcome]]:
+def _outcomes(
+    stage: Source, found: Iterator[list[Record] | Drop], batch: int
+) -> Iterator[tuple[int, Outcome]]:
+    main = stage.gives(None)[MAIN]
     records: list[Record] = []
     drops: list[Drop] = []
     kept = 0
-    for found in stage.harvest(unit):
-        if isinstance(found, Drop):
-            drops.append(found)
+    for item in found:
+        fate = item if stage.licenses.any else _licensed(stage, item)
+        if isinstance(fate, Drop):
+            drops.append(fate)
         else:
-            records.extend(found)
+            records.extend(fate)
             kept += 1
         if len(records) + len(drops) >= batch:
             yield kept + len(drops), _outcome(stage, main, records, drops, kept)
             records, drops, kept = [], [], 0
     yield kept + len(drops), _outcome(stage, main, records, drops, kept)
+
+
+def _licensed(stage: Source, found: list[Record] | Drop) -> list[Record] | Drop:
+    """Drop an input if a record of it has a licence that the recipe does not take."""
+    if isinstance(found, Drop):
+        return found
+    for record in found:
+        if refusal := stage.licenses.refusal(record.license):
+            text = record.text if isinstance(record, Passage) else record.query
+            return Drop("license", refusal, record.source, record.url, text)
+    return found
 
 
 def _outcome(

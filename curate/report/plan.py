@@ -10,7 +10,7 @@ from curate.report.blocks import Report, Section, Table
 
 
 def plan_report(recipe: Recipe, steps: Sequence[Step]) -> Report:
-    """Show for each stage whether it would run, and on what."""
+    """Show for each stage whether it would run, and on what; and what the licences would drop."""
     rows = []
     for step in steps:
         node = recipe.nodes[step.name]
@@ -18,7 +18,27 @@ def plan_report(recipe: Recipe, steps: Sequence[Step]) -> Report:
     running = sum(not step.reused for step in steps)
     note = f"{running} of {len(steps)} stages would run; {len(steps) - running} are reused"
     table = Table(("stage", "would", "inputs", "what it does"), rows, note)
-    return Report(f"Plan of {recipe.name}", [Section("Stages", [table])])
+    sections = [Section("Stages", [table])]
+    if any(step.licenses for step in steps):
+        sections.append(Section("Licences", [_licenses(steps)]))
+    return Report(f"Plan of {recipe.name}", sections)
+
+
+def _licenses(steps: Sequence[Step]) -> Table:
+    """Show what the recipe's licences would drop of each source."""
+    rows = [
+        (
+            step.name if first == 0 else "",
+            found.license,
+            f"{found.share:.1%}",
+            f"{found.records:,}" if first == 0 else "",
+            f"dropped: {found.refusal}" if found.refusal else "kept",
+        )
+        for step in steps
+        for first, found in enumerate(step.licenses)
+    ]
+    note = "shares of the records in a sample: the beginnings of some files of each source"
+    return Table(("source", "license", "share>", "sampled>", "would be"), rows, note)
 
 
 def _state(step: Step) -> str:

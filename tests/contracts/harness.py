@@ -1,11 +1,13 @@
 """Runs any registered stage by the engine on the records of `tests.contracts.records`."""
 
 import hashlib
+import importlib
 import json
+import pkgutil
 import sys
 import textwrap
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from curate.schema import Kind, Record, from_table, to_table
 from curate.shards import Manifest, Shards, Side, write_manifest, write_shard
 from curate.stage import MAIN, Ask, Build, Global, Inputs, Source, Stage, ref_of
 from tests.contracts.records import Nulls, Records, make_pairs
+from tests.harvest import made
 from tests.llm.made import MadeModel
 
 STAGES: dict[str, type[Stage]] = {
@@ -28,6 +31,7 @@ CASES: list[tuple[str, Kind | None]] = [
     (name, kind) for name, cls in STAGES.items() for kind in cls.takes or (None,)
 ]
 """Each of them with each kind of record that it takes; None for a source."""
+Maker = Callable[[Path], dict[str, object]]
 WORDS = ["reporting", "resolving", "rendering", "reading", "releasing", "repeating", "refusing"]
 
 
@@ -88,9 +92,22 @@ def click_and_tqdm(folder: Path) -> dict[str, object]:
     return {"packages": ["click", "tqdm"], "stdlib": False, "topics": False}
 
 
-SOURCES = {"harvest.python": python_package, "harvest.shards": shards_of_pairs}
+def made_sources() -> dict[str, Maker]:
+    """Return the makers of `tests.harvest.made`: one module a source, with a function `make`."""
+    found = {}
+    for module in pkgutil.iter_modules(made.__path__, f"{made.__name__}."):
+        source = f"harvest.{module.name.rpartition('.')[2]}"
+        found[source] = importlib.import_module(module.name).make
+    return found
+
+
+SOURCES: dict[str, Maker] = {
+    "harvest.python": python_package,
+    "harvest.shards": shards_of_pairs,
+    **made_sources(),
+}
 """For each source: makes its input in an empty folder and returns the settings that read it."""
-REAL_SOURCES = {"harvest.python": click_and_tqdm, "harvest.shards": shards_of_pairs}
+REAL_SOURCES: dict[str, Maker] = SOURCES | {"harvest.python": click_and_tqdm}
 """The same with more than 100 inputs of the kind that users have."""
 
 
