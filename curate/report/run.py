@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ def run_report(run: Run, seed: int = 0) -> Report:
     report = Report(f"Run {run.folder.name}")
     add = report.sections.append
     add(Section("What became of the records", [funnel(run)]))
+    if (sources := source_funnel(run)) is not None:
+        add(Section("Where the pairs come from", [sources]))
     if notes := note_rows(run):
         add(Section("Notes", [Table(("stage", "note", "value"), notes)]))
     evaluations = list(_evaluations(run))
@@ -70,6 +73,50 @@ def funnel(run: Run) -> Table:
     took = seconds(sum(entry["seconds"] for entry in entries))
     note = f"this run took {took}; a reused stage shows the time and memory of the run that made it"
     return Table(columns, rows, note)
+
+
+def source_funnel(run: Run) -> Table | None:
+    """Return a row per source of pairs: harvested, dropped by which stage, left at the end.
+
+    None if there are not two sources, or if no stage leaves pairs.
+    """
+    last = last_of(run, "pairs")
+    if last is None:
+        return None
+    harvested: Counter[str] = Counter()
+    dropped: dict[str, dict[str, int]] = {}
+    for name in _way_to(run, last):
+        for source, counts in run.artefacts[name].account.by_source.items():
+            if not _inputs_of(run, name):
+                harvested[source] += counts.get(MAIN, 0)
+            elif count := counts.get(DROPPED, 0):
+                dropped.setdefault(source, {})[name] = count
+    if len(harvested) < 2:
+        return None
+    left = run.artefacts[last].account.by_source
+    rows = []
+    for source, count in sorted(harvested.items()):
+        kept = left.get(source, {}).get(MAIN, 0)
+        why = top_reasons(dropped.get(source, {}))
+        rows.append((source, f"{count:,}", why, f"{kept:,}", f"{kept / max(count, 1):.0%}"))
+    columns = ("source", "harvested>", "dropped since by", "left>", "share>")
+    return Table(columns, rows, f"left are the pairs of `{last}`")
+
+
+def _way_to(run: Run, last: str) -> list[str]:
+    """Return the stages whose main sides lead to a stage, itself among them."""
+    way, todo = [], [last]
+    while todo:
+        name = todo.pop()
+        if name not in way:
+            way.append(name)
+            todo += [given for given in _inputs_of(run, name) if "." not in given]
+    return way
+
+
+def _inputs_of(run: Run, name: str) -> list[str]:
+    inputs: list[str] = run.artefacts[name].manifest.info["inputs"]["from"]
+    return inputs
 
 
 def _funnel_row(entry: dict[str, Any], artefact: Artefact) -> tuple[str, ...]:

@@ -1,9 +1,18 @@
 import json
+from dataclasses import replace
 
+from curate import Recipe
 from curate.report.blocks import Item, Table, to_markdown
 from curate.report.evaluation import evaluation_blocks, search_blocks
-from curate.report.run import example_drops, funnel, note_rows, run_report, top_reasons
-from tests.report.conftest import HOSTILE
+from curate.report.run import (
+    example_drops,
+    funnel,
+    note_rows,
+    run_report,
+    source_funnel,
+    top_reasons,
+)
+from tests.report.conftest import HOSTILE, make_pair, write_pairs
 
 
 def test_the_funnel_counts_every_stage(made):
@@ -130,3 +139,29 @@ def test_a_run_shows_itself_in_a_notebook_escaped(made):
         assert "<script>" not in run._repr_html_()
     finally:
         log.write_text(json.dumps(data))
+
+
+def test_each_source_has_a_row_from_its_harvest_to_what_is_left(tmp_path):
+    pairs = [replace(make_pair(n), source="one" if n % 3 else "two") for n in range(9)]
+    pairs += [pairs[0], replace(make_pair(20, query="Sum"), source="three")]
+    source = write_pairs(tmp_path / "pairs", pairs)
+    recipe = Recipe.parse(
+        f"""
+        stages:
+          read:  {{harvest.shards: {{path: "{source}"}}}}
+          clean: {{filter.rules: {{max_symbol_ratio: null}}}}
+          exact: {{dedup.exact: {{}}}}
+        """,
+        name="made",
+    )
+    table = source_funnel(recipe.run(tmp_path / "output", workers=1))
+    assert table.rows == [
+        ("one", "6", "", "6", "100%"),
+        ("three", "1", "clean 1", "0", "0%"),
+        ("two", "4", "exact 1", "3", "75%"),
+    ]
+
+
+def test_one_source_needs_no_table_of_sources(made):
+    run, _ = made
+    assert source_funnel(run) is None

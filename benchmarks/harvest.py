@@ -1,0 +1,305 @@
+"""Throughput and memory of the harvesters that read large dumps, beside plain parsers on the same files.
+
+    CURATE_DATA=FOLDER python -m benchmarks.harvest [--mb 250 1000] [--only stackexchange]
+
+From the small real dumps below CURATE_DATA larger ones are made (ids and titles differ in every copy)
+and packed. Each is harvested by `curate run` with both cores: whole processes, from start to end, with
+joins and shards. Peak memory is that of all its processes together, resident less shared. The baseline
+reads the smallest of the files in one process, without filters, joins or output:
+
+    stackexchange  lxml.etree.iterparse, and lxml.html text of every body
+    reddit         zstandard and json.loads of every line
+    wikipedia      lxml.etree.iterparse, and mwparserfromhell's strip_code of every article
+    warc           warcio, and trafilatura.extract of every page
+
+Rates are megabytes (10^6) of unpacked input a second; of WARC, of HTML. The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import bz2
+import gzip
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, cast
+
+import psutil
+
+MB = 1_000_000
+_POLL_SECONDS = 0.05
+Copies = Iterator[bytes]
+
+
+# -- larger dumps ----------------------------------------------------------------------------------
+
+
+def posts(data: Path) -> Copies:
+    """Give copies of the rows of all sites; every site of every copy has ids of its own."""
+    ids = re.compile(rb' (Id|ParentId|AcceptedAnswerId)="(\d+)"')
+    sites = []
+    for path in sorted(data.glob("stackexchange/*/Posts.xml.gz")):
+        lines = gzip.decompress(path.read_bytes()).splitlines(keepends=True)
+        sites.append(b"".join(line for line in lines if b"<row " in line))
+    yield b'<?xml version="1.0" encoding="utf-8"?>\n<posts>\n'
+    number = 0
+    while True:
+        for rows in sites:
+            base = number * 100_000
+
+            def moved(match: re.Match[bytes], base: int = base) -> bytes:
+                return b' %s="%d"' % (match[1], int(match[2]) + base)
+
+            yield ids.sub(moved, rows)
+            number += 1
+
+
+def comments(data: Path) -> Copies:
+    """Give copies of the comments of two months, with ids of their own."""
+    import zstandard
+
+    ids = re.compile(rb'("(?:id|link_id|parent_id)": ?")((?:t\d_)?\w+)"')
+    lines = b""
+    for path in sorted(data.glob("reddit/RC_*.zst")):
+        with path.open("rb") as file:
+            lines += zstandard.ZstdDecompressor(max_window_size=2**31).stream_reader(file).read()
+    number = 0
+    while True:
+        yield ids.sub(rb"\g<1>\g<2>z%d" % number + b'"', lines)
+        number += 1
+
+
+def pages(data: Path) -> Copies:
+    """Give copies of the pages of the English sample, with titles of their own."""
+    dump = bz2.decompress(next(data.glob("wikipedia/enwiki-*.bz2")).read_bytes())
+    begin = dump.index(b"<page>")
+    yield dump[:begin]
+    body = dump[begin : dump.rindex(b"</page>") + len(b"</page>")] + b"\n"
+    number = 0
+    while True:
+        yield body.replace(b"</title>", b" %d</title>" % number) if number else body
+        number += 1
+
+
+def responses(data: Path) -> Copies:
+    """Give copies of the records of all WARC files, with addresses of their own."""
+    target = re.compile(rb"(?m)^(WARC-Target-URI: <?https?://[^/\s>]+)")
+    records = b""
+    for path in sorted(data.glob("warc/*.warc*")):
+        raw = path.read_bytes()
+        records += gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
+    number = 0
+    while True:
+        yield target.sub(rb"\g<1>/copy%d" % number, records)
+        number += 1
+
+
+def packed(path: Path) -> IO[bytes]:
+    """Open a file for writing, packed as its suffix says."""
+    if path.suffix == ".gz":
+        return cast(IO[bytes], gzip.open(path, "wb", compresslevel=1))
+    if path.suffix == ".bz2":
+        return cast(IO[bytes], bz2.open(path, "wb", compresslevel=1))
+    import zstandard
+
+    return cast(IO[bytes], zstandard.open(path, "wb"))
+
+
+def enlarge(copies: Copies, size: int, path: Path, end: bytes) -> int:
+    """Write copies until the unpacked size is reached; return it."""
+    written = 0
+    with packed(path) as file:
+        while written < size:
+            written += file.write(next(copies))
+        written += file.write(end)
+    return written
+
+
+# -- baselines -------------------------------------------------------------------------------------
+
+
+def parse_posts(path: Path) -> None:
+    """Parse every row, and the HTML of its body."""
+    import lxml.etree
+    import lxml.html
+
+    with gzip.open(path) as file:
+        for _, row in lxml.etree.iterparse(file, tag="row"):
+            body = row.get("Body") or ""
+            if body.strip():
+                lxml.html.fragment_fromstring(body, create_parent="div").text_content()
+            row.clear()
+            while row.getprevious() is not None:
+                del row.getparent()[0]
+
+
+def parse_comments(path: Path) -> None:
+    """Parse every line."""
+    import io
+
+    import zstandard
+
+    with path.open("rb") as file:
+        reader = zstandard.ZstdDecompressor(max_window_size=2**31).stream_reader(file)
+        for line in io.BufferedReader(cast(Any, reader), 1 << 20):
+            json.loads(line)
+
+
+def parse_pages(path: Path) -> None:
+    """Strip every article of its markup."""
+    import lxml.etree
+    import mwparserfromhell
+
+    with bz2.open(path) as file:
+        for _, text in lxml.etree.iterparse(file, tag="{*}text"):
+            mwparserfromhell.parse(text.text or "").strip_code()
+            text.clear()
+
+
+def parse_responses(path: Path) -> None:
+    """Extract the text of every page."""
+    for html in html_of(path):
+        import trafilatura
+
+        trafilatura.extract(html, fast=True, include_comments=False)
+
+
+def html_of(path: Path) -> Iterator[bytes]:
+    """Give the pages of a WARC file."""
+    from warcio.archiveiterator import ArchiveIterator
+
+    with path.open("rb") as file:
+        for record in ArchiveIterator(file):
+            headers = record.http_headers if record.rec_type == "response" else None
+            if headers is not None and "html" in (headers.get_header("Content-Type") or ""):
+                yield record.content_stream().read()
+
+
+# -- measuring -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Dump:
+    """How a dump is made, harvested, and read by the baseline."""
+
+    name: str
+    stage: str
+    file: str
+    copies: Callable[[Path], Copies]
+    baseline: Callable[[Path], None]
+    end: bytes = b""
+
+
+DUMPS = [
+    Dump("stackexchange", "harvest.stackexchange", "Posts.xml.gz", posts, parse_posts, b"</posts>"),
+    Dump("reddit", "harvest.reddit", "RC_2006-01.zst", comments, parse_comments),
+    Dump(
+        "wikipedia", "harvest.wikipedia", "enwiki-pages-articles.xml.bz2", pages, parse_pages,
+        b"</mediawiki>",
+    ),
+    Dump("warc", "harvest.web", "pages.warc.gz", responses, parse_responses),
+]  # fmt: skip
+
+
+def timed(work: Callable[[], Any]) -> float:
+    """Return the seconds that `work` takes."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def harvest(dump: Dump, folder: Path) -> tuple[float, int, dict[str, Any]]:
+    """Harvest a dump in processes of its own; return seconds, peak bytes and the stage's account."""
+    recipe, output = folder / "recipe.yaml", folder / "output"
+    recipe.write_text(f"stages:\n  pairs: {{{dump.stage}: {{path: {folder / 'dump'}}}}}\n")
+    command = [sys.executable, "-m", "curate", "run", str(recipe), "--output", str(output)]
+    started = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    peak = [0]
+    watcher = threading.Thread(target=watch, args=(process.pid, peak), daemon=True)
+    watcher.start()
+    _, told = process.communicate()
+    seconds = time.perf_counter() - started
+    watcher.join()
+    if process.returncode:
+        raise SystemExit(f"{dump.name}: {told.decode()}")
+    (manifest,) = (output / "store" / "artefacts").glob("*/manifest.json")
+    return seconds, peak[0], json.loads(manifest.read_bytes())["info"]["account"]
+
+
+def watch(pid: int, peak: list[int]) -> None:
+    """Keep the largest sum of resident less shared memory of a process and its children."""
+    try:
+        root = psutil.Process(pid)
+        while root.is_running() and root.status() != psutil.STATUS_ZOMBIE:
+            peak[0] = max(peak[0], sum(map(own_bytes, [root, *root.children(recursive=True)])))
+            time.sleep(_POLL_SECONDS)
+    except psutil.NoSuchProcess:
+        return
+
+
+def own_bytes(process: psutil.Process) -> int:
+    """Return the memory that a process shares with no file; 0 if it has ended."""
+    try:
+        memory = process.memory_info()
+    except psutil.NoSuchProcess:
+        return 0
+    return int(memory.rss - memory.shared)
+
+
+def measure(dump: Dump, data: Path, sizes: list[int], scratch: Path) -> dict[str, float]:
+    """Measure one dump at all sizes, the baseline at the smallest; print as it goes."""
+    figures: dict[str, float] = {}
+    for size in sizes:
+        with tempfile.TemporaryDirectory(dir=scratch) as made:
+            folder = Path(made)
+            (folder / "dump").mkdir()
+            path = folder / "dump" / dump.file
+            unpacked = enlarge(dump.copies(data), size * MB, path, dump.end)
+            counted = unpacked if dump.name != "warc" else sum(map(len, html_of(path)))
+            seconds, peak, account = harvest(dump, folder)
+            rate = counted / MB / seconds
+            print(
+                f"{dump.name}: {unpacked / MB:,.0f} MB, {counted / MB:,.0f} counted, in "
+                f"{seconds:.1f} s: {rate:.1f} MB/s, peak {peak / MB:,.0f} MB, "
+                f"{account['inputs']:,} inputs, {account['outputs']['main']:,} pairs",
+                flush=True,
+            )
+            if size == sizes[0]:
+                plain = counted / MB / timed(lambda path=path: dump.baseline(path))  # type: ignore[misc]
+                print(f"{dump.name}: baseline {plain:.1f} MB/s", flush=True)
+                figures |= {f"{dump.name}_mb_s": rate, f"{dump.name}_ratio": rate / plain}
+                figures[f"{dump.name}_peak_mb"] = peak / MB
+            else:
+                figures[f"{dump.name}_mb_s_{size}"] = rate
+                figures[f"{dump.name}_peak_mb_{size}"] = peak / MB
+    return figures
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--mb", type=int, nargs="+", default=[250, 1000])
+    parser.add_argument("--only", nargs="+", choices=[dump.name for dump in DUMPS])
+    parser.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir()))
+    options = parser.parse_args()
+    if "CURATE_DATA" not in os.environ:
+        sys.exit("CURATE_DATA must name the folder of the small real dumps")
+    data, figures = Path(os.environ["CURATE_DATA"]), {}
+    for dump in DUMPS:
+        if not options.only or dump.name in options.only:
+            figures |= measure(dump, data, options.mb, options.scratch)
+    print(json.dumps({name: round(value, 2) for name, value in figures.items()}))
+
+
+if __name__ == "__main__":
+    main()
