@@ -28,7 +28,7 @@ def registry() -> dict[str, type[Stage]]:
     found: dict[str, type[Stage]] = {}
     for cls in _subclasses(Stage):
         if "name" in vars(cls) and cls.name:
-            if cls.name in found:
+            if found.get(cls.name, cls) is not cls:
                 raise TypeError(f"two stages are named {cls.name!r}: {found[cls.name]} and {cls}")
             found[cls.name] = cls
     return dict(sorted(found.items()))

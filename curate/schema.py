@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Any, Literal
 
 import numpy as np
@@ -82,12 +83,14 @@ def drop_schema(kind: Kind) -> pa.Schema:
 
 def content_id(*parts: str | None) -> str:
     """Hash texts to 32 hexadecimal digits. `None` and `""` differ; so do ("ab", "c") and ("a", "bc")."""
-    digest = hashlib.blake2b(digest_size=16)
+    pieces = []
     for part in parts:
-        data = b"" if part is None else part.encode("utf-8", "surrogatepass")
-        digest.update(b"%d:" % (-1 if part is None else len(data)))
-        digest.update(data)
-    return digest.hexdigest()
+        if part is None:
+            pieces.append(b"-1:")
+        else:
+            data = part.encode("utf-8", "surrogatepass")
+            pieces += (b"%d:" % len(data), data)
+    return hashlib.blake2b(b"".join(pieces), digest_size=16).hexdigest()
 
 
 @dataclass(slots=True)
@@ -191,7 +194,7 @@ def _doc_lists(many: list[list[Doc]]) -> pa.ListArray:
 
 
 def _column(name: str, dtype: pa.DataType, records: Sequence[Record | Doc]) -> pa.Array:
-    values = [getattr(record, name) for record in records]
+    values = list(map(attrgetter(name), records))
     if name == "scores":
         return _score_lists(values)
     if name in _DOC_COLUMNS:

@@ -22,9 +22,10 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import xxhash
 
@@ -116,18 +117,24 @@ def find(path: str, patterns: Iterable[str] = ("*",)) -> list[File]:
     """
     root = Path(path).expanduser()
     if root.is_file():
-        return [File(root, root.name)]
+        return [File(root, _shown(root.name))]
     if root.is_dir():
         wanted = [*patterns, *(f"{p}{suffix}" for p in patterns for suffix in SUFFIXES)]
         found = {f for pattern in wanted for f in root.rglob(pattern) if f.is_file()}
         found = {f for f in found if not any(p.startswith(".") for p in f.relative_to(root).parts)}
         if not found:
             raise ValueError(f"path: {path!r} holds no {' or '.join(patterns)}")
-        return sorted((File(f, f.relative_to(root).as_posix()) for f in found), key=_by_name)
+        files = (File(f, _shown(f.relative_to(root).as_posix())) for f in found)
+        return sorted(files, key=_by_name)
     paths = [Path(p) for p in sorted(glob.glob(str(root), recursive=True)) if Path(p).is_file()]
     if not paths:
         raise ValueError(f"path: {path!r} is neither a file nor a folder, and matches none")
-    return [File(p, p.name) for p in paths]
+    return [File(p, _shown(p.name)) for p in paths]
+
+
+def _shown(name: str) -> str:
+    """Return a file's name as text; one that is not in UTF-8 has lone surrogates."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def _by_name(file: File) -> str:
@@ -206,10 +213,20 @@ def _ranges(file: File, boundary: bytes) -> Iterator[Chunk | Drop]:
         while start < size:
             end = _boundary_behind(opened, min(start + BLOCK_BYTES, size), size, boundary)
             if end - start > BLOCK_BYTES + MAX_RECORD_BYTES:
-                yield _too_long(file, start, end)
+                whole = _last_boundary(opened, start, start + BLOCK_BYTES, boundary)
+                if whole > start:
+                    yield Chunk(file, start, whole)
+                yield _too_long(file, whole, end)
             else:
                 yield Chunk(file, start, end)
             start = end
+
+
+def _last_boundary(opened: io.BufferedReader, start: int, end: int, boundary: bytes) -> int:
+    """Return the position behind the last boundary of a range; its start if there is none."""
+    opened.seek(start)
+    found = opened.read(end - start).rfind(boundary)
+    return start + found + len(boundary) if found >= 0 else start
 
 
 def _boundary_behind(opened: io.BufferedReader, at: int, size: int, boundary: bytes) -> int:
@@ -258,8 +275,8 @@ class _Gathered:
                     yield Drop("bomb", f"{detail} before byte {self._start}")
                     return
         except DamagedError as error:
-            at = self._start + len(self._held)
-            yield from self._rest()
+            yield from self._rest(damaged=True)
+            at = self._start
             yield Drop(error.reason, f"{self._file.name}: at byte {at} of its content: {error}")
         else:
             yield from self._rest()
@@ -283,14 +300,20 @@ class _Gathered:
             self._take(end)
             self._skipped = 0
 
-    def _rest(self) -> Iterator[Chunk | Drop]:
+    def _rest(self, damaged: bool = False) -> Iterator[Chunk | Drop]:
+        """Give what is left, less the record that damage cut off: it has no fate of its own."""
         if self._skipped:
             yield from self._end_of_skipped()
         if self._skipped:
             end = self._start + len(self._held)
             yield _too_long(self._file, self._start - self._skipped, end)
-        elif self._held:
-            yield self._take(len(self._held))
+            return
+        end = len(self._held)
+        if damaged:
+            end = self._held.rfind(self._boundary) + len(self._boundary)
+            end = end if end >= len(self._boundary) else 0
+        if end:
+            yield self._take(end)
 
     def _take(self, end: int) -> Chunk:
         chunk = Chunk(self._file, self._start, self._start + end, bytes(self._held[:end]))
@@ -313,25 +336,27 @@ def chunk_of(block: Unit) -> Chunk | Drop:
 # -- documents -------------------------------------------------------------------------------------
 
 
-def document_blocks(unit: Unit) -> Iterator[Unit]:
+def document_blocks(unit: Unit, wanted: Callable[[str], bool] | None = None) -> Iterator[Unit]:
     """Cut a unit of `document_units`: files stay together, archives are cut between members.
 
     The payload of a block is a list of `File`, `Document` and `Drop`; `documents` reads it.
+
+    :param wanted: tells by its name in the archive whether a member is to be read; by default all are.
     """
     plain: list[File] = []
     for file in unit.payload:
         if _archive(file.path) is None:
             plain.append(file)
         else:
-            yield from _member_blocks(unit, file)
+            yield from _member_blocks(unit, file, wanted)
     if plain:
         yield Unit(f"{unit.name} @ files", unit.fingerprint, plain)
 
 
-def _member_blocks(unit: Unit, file: File) -> Iterator[Unit]:
+def _member_blocks(unit: Unit, file: File, wanted: Callable[[str], bool] | None) -> Iterator[Unit]:
     held: list[Document | Drop] = []
     size = count = 0
-    for found in _members(file):
+    for found in _members(file, wanted or _any):
         held.append(found)
         size += len(found.data) if isinstance(found, Document) else 0
         if size >= BLOCK_BYTES:
@@ -339,6 +364,10 @@ def _member_blocks(unit: Unit, file: File) -> Iterator[Unit]:
             held, size, count = [], 0, count + 1
     if held:
         yield Unit(f"{unit.name} @ {file.name} {count}", unit.fingerprint, held)
+
+
+def _any(_: str) -> bool:
+    return True
 
 
 def documents(block: Unit) -> Iterator[Document | Drop]:
@@ -373,13 +402,13 @@ def _archive(path: Path) -> Literal["zip", "tar"] | None:
     if head[:4] == _ZIP:
         return "zip"
     name = plain_name(path.name).lower()
-    return "tar" if head[257:262] == b"ustar" or name.endswith((".tar", ".tgz")) else None
+    return "tar" if head[257:262] == b"ustar" or name.endswith((".tar", ".tgz", ".crate")) else None
 
 
-def _members(file: File) -> Iterator[Document | Drop]:
+def _members(file: File, wanted: Callable[[str], bool]) -> Iterator[Document | Drop]:
     reader = _zip_members if _archive(file.path) == "zip" else _tar_members
     try:
-        yield from reader(file)
+        yield from reader(file, wanted)
     except DamagedError as error:
         yield Drop(error.reason, f"{file.name}: {error}")
     except (OSError, ValueError, EOFError, RuntimeError, NotImplementedError, zlib.error) as error:
@@ -388,12 +417,15 @@ def _members(file: File) -> Iterator[Document | Drop]:
         yield Drop("damaged", f"{file.name}: {error}")
 
 
-def _zip_members(file: File) -> Iterator[Document | Drop]:
+def _zip_members(file: File, wanted: Callable[[str], bool]) -> Iterator[Document | Drop]:
     with zipfile.ZipFile(file.path) as archive:
         for member in archive.infolist():
-            if member.is_dir():
+            if member.is_dir() or not wanted(member.filename):
                 continue
             name = f"{file.name}/{member.filename}"
+            if member.file_size > MAX_RECORD_BYTES:  # known without unpacking a bomb
+                yield Drop("too_long", f"{name}: longer than {MAX_RECORD_BYTES:,} bytes")
+                continue
             try:
                 with archive.open(member) as opened:
                     data = opened.read(MAX_RECORD_BYTES + 1)
@@ -406,10 +438,10 @@ def _zip_members(file: File) -> Iterator[Document | Drop]:
             yield _bounded(name, data)
 
 
-def _tar_members(file: File) -> Iterator[Document | Drop]:
-    with tarfile.open(fileobj=_Readable(unpacked(file)), mode="r|") as archive:
+def _tar_members(file: File, wanted: Callable[[str], bool]) -> Iterator[Document | Drop]:
+    with _tar(file) as (archive, _):
         for member in archive:
-            if not member.isfile():
+            if not member.isfile() or not wanted(member.name):
                 continue
             opened = archive.extractfile(member)
             data = opened.read(MAX_RECORD_BYTES + 1) if opened else b""
@@ -443,13 +475,14 @@ def member_streams(file: File) -> Iterator[tuple[File, Iterator[bytes]] | Drop]:
 
 
 def _tar_streams(file: File) -> Iterator[tuple[File, Iterator[bytes]]]:
-    with tarfile.open(fileobj=_Readable(unpacked(file)), mode="r|") as archive:
+    with _tar(file) as (archive, source):
         for member in archive:
             opened = archive.extractfile(member) if member.isfile() else None
             if opened is not None:
-                stream = _MemberStream(opened)
+                stream = _MemberStream(opened, source)
                 yield File(file.path, f"{file.name}/{member.name}", member.name), stream.pieces()
                 if stream.damaged:
+                    source.damage = None  # the pieces have told
                     return
 
 
@@ -469,8 +502,9 @@ def _zip_streams(file: File) -> Iterator[tuple[File, Iterator[bytes]] | Drop]:
 class _MemberStream:
     """The unpacked pieces of a member, and whether they broke off."""
 
-    def __init__(self, opened: IO[bytes]) -> None:
+    def __init__(self, opened: Any, source: _Readable | None = None) -> None:
         self._opened = opened
+        self._source = source
         self.damaged = False
 
     def pieces(self) -> Iterator[bytes]:
@@ -478,14 +512,14 @@ class _MemberStream:
 
     def _read(self) -> Iterator[bytes]:
         try:
-            while data := self._opened.read(_READ_BYTES):
+            while data := self._opened.read1(
+                _READ_BYTES
+            ):  # unlike `read`, keeps what precedes damage
                 yield data
-        except DamagedError:
-            self.damaged = True
-            raise
         except _ARCHIVE_ERRORS as error:
             self.damaged = True
-            raise DamagedError("damaged", str(error)) from None
+            damage = self._source.damage if self._source else None
+            raise damage or DamagedError("damaged", str(error)) from None
 
 
 def _bounded(name: str, data: bytes) -> Document | Drop:
@@ -495,20 +529,45 @@ def _bounded(name: str, data: bytes) -> Document | Drop:
 
 
 class _Readable(io.RawIOBase):
-    """Lets `tarfile` read what is unpacked piece by piece."""
+    """Lets `tarfile` read what is unpacked piece by piece, up to where that is damaged."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
         self._held = b""
+        self.damage: DamagedError | None = None
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1) -> bytes:
-        while len(self._held) < size and (piece := next(self._pieces, b"")):
+        while len(self._held) < size and (piece := self._next()):
             self._held += piece
         data, self._held = self._held[:size], self._held[size:]
         return data
+
+    def _next(self) -> bytes:
+        try:
+            return next(self._pieces, b"")
+        except DamagedError as error:
+            self.damage = error
+            return b""
+
+
+@contextmanager
+def _tar(file: File) -> Iterator[tuple[tarfile.TarFile, _Readable]]:
+    """Open a tar. Where its packing is damaged that is the error, not what follows from it.
+
+    :raises DamagedError: at the end, so that members before the damage can be read.
+    """
+    source = _Readable(unpacked(file))
+    try:
+        with tarfile.open(fileobj=source, mode="r|", errors="replace") as archive:
+            yield archive, source
+    except _ARCHIVE_ERRORS:
+        if source.damage is None:
+            raise
+    if source.damage is not None:
+        raise source.damage
 
 
 # -- unpacking -------------------------------------------------------------------------------------

@@ -7,8 +7,7 @@
 | package-summaries | summary-description | one-line summary          | long description    |
 
 Nothing that is read is imported or run: code is parsed by `ast`, topics by `ast.literal_eval`.
-Parsing is most of the time; it is 2.4 times as fast (6 MB/s a core) with the garbage collector
-switched off, which is safe for one file at a time because syntax trees have no cycles.
+How is said in `definitions`.
 """
 
 from __future__ import annotations
@@ -17,9 +16,7 @@ import ast
 import csv
 import difflib
 import fnmatch
-import gc
 import hashlib
-import inspect
 import io
 import json
 import os
@@ -27,19 +24,35 @@ import platform
 import re
 import sys
 import sysconfig
-import tokenize
-import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from email import message_from_string
 from email.message import Message
 from importlib import metadata
-from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 from pydantic import Field
 
+from curate.harvest.definitions import (
+    MAX_FILE_BYTES,
+    RULE,
+    SKIP_PYTHON,
+    WHY,
+    Definition,
+    Text,
+    UnparsedError,
+    collector_off,
+    decode,
+    definitions,
+    fault,
+    has_definitions,
+    parse,
+    plain,
+    reason_against,
+    summary_of,
+)
+from curate.harvest.packages import home_page, normal_name, stated_license
 from curate.schema import Doc, Kind, Pair, Passage, Record
 from curate.stage import Drop, Source, Unit
 
@@ -49,31 +62,9 @@ OWN = "curate"
 TOPICS_FILE = "pydoc_data/topics.py"
 
 UNIT_BYTES = 3_000_000
-MAX_FILE_BYTES = 8_000_000
-"""A larger file is data rather than code; parsing takes about 30 times its size in memory."""
-MAX_QUERY_CHARS = 2_000
 MAX_DESCRIPTION_CHARS = 200_000
 
-SKIP = (
-    "*/tests/*",
-    "*/test/*",
-    "*/testing/_internal/*",
-    "*/idle_test/*",
-    "*/test_*.py",
-    "*/conftest.py",
-    "*/_vendor/*",
-    "*/_vendored/*",
-    "*/externals/*",
-    "*/extern/*",
-    "*/third_party/*",
-    "/_sysconfigdata*",
-    "/config-*",
-    "*/__editable__*",
-)
-
-Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-_BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")
+SKIP = (*SKIP_PYTHON, "/_sysconfigdata*", "/config-*", "*/__editable__*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +143,8 @@ class PythonHarvest(Source):
         """
         installed = _installed()
         for package in self.packages or ():
-            if _normal(package) not in installed:
-                near = difflib.get_close_matches(_normal(package), installed, n=1)
+            if normal_name(package) not in installed:
+                near = difflib.get_close_matches(normal_name(package), installed, n=1)
                 hint = f"; did you mean {near[0]!r}?" if near else ": install it or leave it out"
                 raise ValueError(f"packages: {package!r} is not installed here{hint}")
 
@@ -204,38 +195,27 @@ class PythonHarvest(Source):
         installed = _installed()
         if self.packages is None:
             return {name: found for name, found in installed.items() if name != OWN}
-        return {name: installed[name] for name in sorted(set(map(_normal, self.packages)))}
+        return {name: installed[name] for name in sorted(set(map(normal_name, self.packages)))}
 
     def _read_file(self, origin: _Origin, path: str) -> list[list[Record] | Drop]:
         try:
             text = _decode(origin.root, path)
         except (OSError, SyntaxError, ValueError, LookupError) as error:
-            return [Drop("unreadable", f"{origin.group}: {path}: {_fault(error)}", DOCSTRINGS)]
-        if "def " not in text and "class " not in text:
+            return [Drop("unreadable", f"{origin.group}: {path}: {fault(error)}", DOCSTRINGS)]
+        if not has_definitions(text):
             return []
-        collecting = gc.isenabled()
-        gc.disable()
-        try:
+        with collector_off():
             return list(self._read_code(origin, path, text))
-        finally:
-            if collecting:
-                gc.enable()
 
     def _read_code(self, origin: _Origin, path: str, text: str) -> Iterator[list[Record] | Drop]:
-        where = f"{origin.group}: {path}"
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                tree = ast.parse(text)
-        except (SyntaxError, ValueError) as error:
-            line = getattr(error, "lineno", None) or 1
-            yield Drop("syntax_error", f"{where}:{line}: {_fault(error)}", DOCSTRINGS, origin.url)
+            tree = parse(text)
+        except UnparsedError as error:
+            detail = f"{origin.group}: {path}{error.at}: {error}"
+            yield Drop(error.reason, detail, DOCSTRINGS, origin.url)
             return
-        except (RecursionError, MemoryError):
-            yield Drop("too_deep", f"{where}: nested too deeply", DOCSTRINGS, origin.url)
-            return
-        source = _Text(text)
-        for node, owner, qualname in _definitions(tree):
+        source = Text(text)
+        for node, owner, qualname in definitions(tree):
             fate = self._read_definition(origin, path, source, node, owner, qualname)
             if fate is not None:
                 yield fate
@@ -244,7 +224,7 @@ class PythonHarvest(Source):
         self,
         origin: _Origin,
         path: str,
-        source: _Text,
+        source: Text,
         node: Definition,
         owner: ast.ClassDef | None,
         qualname: str,
@@ -257,9 +237,9 @@ class PythonHarvest(Source):
         if docstring is None and lines < self.min_lines:
             return None
         query = None if docstring is None else summary_of(docstring)
-        reason = self._reason(node, query, code)
+        reason = reason_against(node, query, code, self.min_query_chars, self.max_chars)
         if reason:
-            detail = f"{origin.group}: {path}:{node.lineno}: {qualname}: {_WHY[reason]}"
+            detail = f"{origin.group}: {path}:{node.lineno}: {qualname}: {WHY[reason]}"
             return Drop(reason, detail, DOCSTRINGS, origin.url, query or code[: self.max_chars])
         place = {
             "module": _module(path),
@@ -269,20 +249,13 @@ class PythonHarvest(Source):
         }
         return _records("docstring-code", query, code, DOCSTRINGS, origin, place)
 
-    def _reason(self, node: Definition, query: str | None, code: str) -> str | None:
-        if all(map(_is_stub, node.body)):
-            return "no_code"
-        if query is not None and len(query) < self.min_query_chars:
-            return "short_summary"
-        return "long_code" if len(code) > self.max_chars else None
-
     def _read_topics(self, origin: _Origin) -> Iterator[list[Record] | Drop]:
         try:
             tree = ast.parse(_decode(origin.root, TOPICS_FILE))
             values = [node.value for node in tree.body if isinstance(node, ast.Assign)]
             topics: dict[str, str] = ast.literal_eval(values[0])
         except (OSError, SyntaxError, ValueError, IndexError) as error:
-            yield Drop("unreadable", f"{TOPICS_FILE}: {_fault(error)}", TOPICS, origin.url)
+            yield Drop("unreadable", f"{TOPICS_FILE}: {fault(error)}", TOPICS, origin.url)
             return
         for label, text in topics.items():
             title, body = _topic(label, text)
@@ -294,7 +267,7 @@ class PythonHarvest(Source):
 
     def _read_summary(self, name: str, meta: Message) -> list[Record] | Drop:
         origin = _origin(name, meta)
-        summary = _plain(" ".join(str(meta["Summary"] or "").split()))
+        summary = plain(" ".join(str(meta["Summary"] or "").split()))
         if len(summary) < self.min_query_chars:
             return Drop("short_summary", f"{name}: {summary!r}", SUMMARIES, origin.url, summary)
         text = _description(meta, summary)
@@ -303,13 +276,6 @@ class PythonHarvest(Source):
         text = _cut(text, self.max_chars)
         place = {"version": str(meta["Version"])}
         return _records("summary-description", summary, text, SUMMARIES, origin, place)
-
-
-_WHY = {
-    "no_code": "nothing but pass, ... or a docstring",
-    "short_summary": "the docstring has no summary, or a short one",
-    "long_code": "the code is longer than max_chars",
-}
 
 
 def _records(
@@ -332,11 +298,6 @@ def _records(
 # --- which files ----------------------------------------------------------------------------------
 
 
-def _normal(name: str) -> str:
-    """Normalise a distribution's name (PyPA: name normalisation)."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 _Installed = tuple[metadata.Distribution, Message]
 
 
@@ -350,7 +311,7 @@ def _installed() -> dict[str, _Installed]:
     for dist in metadata.distributions():
         message = _message(dist)
         if message["Name"]:
-            found.setdefault(_normal(message["Name"]), (dist, message))
+            found.setdefault(normal_name(message["Name"]), (dist, message))
     return dict(sorted(found.items()))
 
 
@@ -434,203 +395,29 @@ def _code_units(origin: _Origin, version: str, files: list[_File]) -> list[Unit]
 
 
 def _decode(root: str, path: str) -> str:
-    """Read a source file: its declared encoding, all line ends as newlines.
+    """Read a source file (see `definitions.decode`).
 
     :raises OSError: if it cannot be read.
     :raises SyntaxError, ValueError, LookupError: if it is too large or cannot be decoded.
     """
     with open(os.path.join(root, path), "rb") as stream:
-        data = stream.read(MAX_FILE_BYTES + 1)
-    if len(data) > MAX_FILE_BYTES:
-        raise ValueError(f"larger than {MAX_FILE_BYTES} bytes")
-    encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
-    return data.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _fault(error: Exception) -> str:
-    """Say what is wrong without naming a place on this machine, as `OSError` does."""
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    return error.msg if isinstance(error, SyntaxError) else str(error)
+        return decode(stream.read(MAX_FILE_BYTES + 1))
 
 
 def _module(path: str) -> str:
     return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
-# --- code -----------------------------------------------------------------------------------------
-
-
-def _definitions(tree: ast.Module) -> Iterator[tuple[Definition, ast.ClassDef | None, str]]:
-    """Yield functions, classes and methods in their order, with owning class and qualified name.
-
-    An explicit stack, for a chain of `elif` is as deep as it is long.
-    """
-    stack: list[tuple[ast.AST, ast.ClassDef | None, str]] = [(tree, None, "")]
-    while stack:
-        node, owner, prefix = stack.pop()
-        if isinstance(node, _DEFINITIONS):
-            yield node, owner, prefix + node.name
-            if not isinstance(node, ast.ClassDef):
-                continue
-            owner, prefix = node, f"{prefix}{node.name}."
-        children = [child for block in _BLOCKS for child in getattr(node, block, ())]
-        stack.extend((child, owner, prefix) for child in reversed(children))
-
-
-def _is_stub(statement: ast.stmt) -> bool:
-    """Tell whether a statement does nothing: `pass`, `...`, a string, another constant."""
-    if isinstance(statement, ast.Expr):
-        return isinstance(statement.value, ast.Constant)
-    return isinstance(statement, ast.Pass)
-
-
-_SAME_LINE = re.compile(r"[ \t\f]*;?[ \t\f]*(?:#[^\n]*)?")
-_LINE_ENDS = re.compile(r"(?:[ \t\f]*\n)+")
-_Edit = tuple[int, int, str]
-
-
-class _Text:
-    """A source file whose definitions can be cut out; positions of `ast` are bytes of UTF-8."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.lines = text.split("\n")
-        self.starts = [0, *accumulate(len(line) + 1 for line in self.lines)]
-
-    def at(self, line: int, column: int) -> int:
-        """Return the offset of a position that `ast` gives (line from 1, column in bytes)."""
-        row = self.lines[line - 1]
-        if not row.isascii():
-            column = len(row.encode()[:column].decode())
-        return self.starts[line - 1] + column
-
-    def start(self, node: ast.stmt) -> int:
-        """Return the offset of a statement; a decorated one starts at its first `@`."""
-        decorators = getattr(node, "decorator_list", None)
-        if decorators:
-            first = decorators[0]
-            return self.text.rindex("@", 0, self.at(first.lineno, first.col_offset))
-        return self.at(node.lineno, node.col_offset)
-
-    def end(self, node: ast.stmt) -> int:
-        assert node.end_lineno is not None
-        assert node.end_col_offset is not None
-        return self.at(node.end_lineno, node.end_col_offset)
-
-    def lines_of(self, node: Definition) -> int:
-        first = node.decorator_list[0] if node.decorator_list else node
-        return (node.end_lineno or node.lineno) - first.lineno + 1
-
-    def code(self, node: Definition, owner: ast.ClassDef | None) -> str:
-        """Return the code of a definition without its docstring (see `PythonHarvest`)."""
-        edits: list[_Edit] = []
-        if ast.get_docstring(node, clean=False) is not None:
-            edits.append(self._docstring(node.body[0]))
-        if isinstance(node, ast.ClassDef):
-            edits += [self._elided(item) for item in node.body if isinstance(item, _DEFINITIONS)]
-        start = self.start(node)
-        indent = self.text[self.text.rfind("\n", 0, start) + 1 : start]
-        assert node.end_lineno is not None
-        code = self._edited(start, self.starts[node.end_lineno] - 1, edits)
-        if owner is None:
-            return _plain(_indented(code, indent, ""))
-        return _plain(f"class {owner.name}:\n{_indented(code, indent, '    ')}")
-
-    def _edited(self, start: int, end: int, edits: list[_Edit]) -> str:
-        parts = []
-        for left, right, replacement in edits:
-            parts += [self.text[start:left], replacement]
-            start = right
-        return "".join([*parts, self.text[start:end]]).rstrip()
-
-    def _docstring(self, statement: ast.stmt) -> _Edit:
-        """Take out a docstring with its trailing comment, and the lines that this leaves blank."""
-        left, right = self.start(statement), self.end(statement)
-        line = self.text.rfind("\n", 0, left) + 1
-        after = _SAME_LINE.match(self.text, right)
-        assert after is not None
-        ends = _LINE_ENDS.match(self.text, after.end())
-        if ends and not self.text[line:left].strip():
-            return line, ends.end(), ""
-        return left, after.end(), ""
-
-    def _elided(self, node: Definition) -> _Edit:
-        """Replace the body by `...`, on the line of the signature unless a comment is there."""
-        left = colon = self.start(node.body[0])
-        while self.text[colon - 1].isspace():
-            colon -= 1
-        line = self.text[self.text.rfind("\n", 0, colon) + 1 : colon]
-        if line.endswith(":") and "#" not in line:
-            return colon, self.end(node), " ..."
-        return left, self.end(node), "..."
-
-
-def _indented(code: str, old: str, new: str) -> str:
-    """Exchange the indentation; a line inside a string that lacks the old one stays as it is."""
-    if old == new:
-        return new + code
-    lines = code.split("\n")
-    rest = [new + line[len(old) :] if line.startswith(old) else line for line in lines[1:]]
-    return "\n".join([new + lines[0], *rest])
-
-
-# --- prose ----------------------------------------------------------------------------------------
-
-_PARAGRAPHS = re.compile(r"\n\s*\n")
-_SIGNATURE = re.compile(r"[\w.]+\(.*\)[ \t]*(?:->.*|=.*|:)?(?:\n|$)")
-_NOT_PROSE = re.compile(
-    r"""\.\.\s|!!!\s    # a directive of reST or Markdown
-    | \{\w+\}|%\(\w+\)s  # a template's gap
-    | [^\w`'"*(\[<{]*$  # rules and other punctuation
-    """,
-    re.VERBOSE,
-)
-_SECTION = re.compile(
-    r"""^[ \t]*(?:
-      (?:Args|Arguments|Parameters?|Params|Attributes|Returns?|Yields?|Raises|Examples?|Notes?
-         |Usage|See\ Also|References|Warnings?|Keyword\ Args|Other\ Parameters):?[ \t]*$
-    | [:@](?:param|type|returns?|rtype|raises?|arg|ivar|cvar|var|keyword)\b
-    | \*{0,2}\w+[ ]\(.*\):  # a parameter as Google and Hugging Face write it
-    | >>>[ ]
-    | \.\.[ ]\w
-    )""",
-    re.VERBOSE | re.MULTILINE,
-)
-_RULE = re.compile(r"^[ \t]*[=\-~*^#]{3,}[ \t]*$", re.MULTILINE)
-
-
-def summary_of(docstring: str) -> str:
-    """Return the first paragraph of prose, on one line; "" if a section or an example comes first.
-
-    Signatures, rules and directives before it are passed over. It ends where a section of arguments
-    or an example starts without a blank line. Roles and other markup stay as they are.
-    """
-    for paragraph in _PARAGRAPHS.split(inspect.cleandoc(docstring)):
-        section = _SECTION.search(paragraph)
-        prose = paragraph[: section.start()] if section else paragraph
-        prose = next((part for part in _RULE.split(prose) if part.strip()), "").strip()
-        prose = _SIGNATURE.sub("", prose, count=1) if _SIGNATURE.match(prose) else prose
-        words = " ".join(prose.split())
-        if words and not _NOT_PROSE.match(words):
-            return _plain(words[:MAX_QUERY_CHARS])
-        if section and not paragraph.lstrip().startswith(".. "):
-            return ""
-    return ""
-
-
-def _plain(text: str) -> str:
-    """Replace lone surrogates, which UTF-8 and so Arrow refuse, by `?`."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+# --- topics ---------------------------------------------------------------------------------------
 
 
 def _topic(label: str, text: str) -> tuple[str, str]:
     """Split a topic into its title (the heading, else the words of the label) and the rest."""
     title, _, rest = text.partition("\n")
     rule, _, body = rest.partition("\n")
-    if title.strip() and _RULE.fullmatch(rule):
-        return _plain(title.strip()), _plain(body.strip())
-    return _plain(label.replace("-", " ")), _plain(text.strip())
+    if title.strip() and RULE.fullmatch(rule):
+        return plain(title.strip()), plain(body.strip())
+    return plain(label.replace("-", " ")), plain(text.strip())
 
 
 def _cut(text: str, limit: int) -> str:
@@ -643,35 +430,9 @@ def _cut(text: str, limit: int) -> str:
 
 # --- metadata of distributions --------------------------------------------------------------------
 
-_HOME = ("homepage", "home", "documentation", "repository", "source", "source code")
-_LICENSE_CHARS = 64
-
 
 def _origin(name: str, meta: Message, root: str = "") -> _Origin:
-    return _Origin(name, _license(meta), _url(meta), root)
-
-
-def _license(meta: Message) -> str | None:
-    """Return the SPDX expression, else a short `License` field, else the classifiers."""
-    expression = meta.get("License-Expression")
-    if expression:
-        return str(expression)
-    named = str(meta.get("License") or "").strip()
-    if named and named != "UNKNOWN" and "\n" not in named and len(named) <= _LICENSE_CHARS:
-        return named
-    classifiers = [str(value) for value in meta.get_all("Classifier") or []]
-    names = [c.split(" :: ")[-1] for c in classifiers if c.startswith("License :: ")]
-    return " AND ".join(names) or None
-
-
-def _url(meta: Message) -> str | None:
-    """Return the home page, else the first of the project's web addresses."""
-    urls: dict[str, str] = {}
-    for value in meta.get_all("Project-URL") or []:
-        label, _, url = str(value).partition(",")
-        urls.setdefault(label.strip().lower(), url.strip())
-    found = [str(meta.get("Home-page") or ""), *(urls.get(h, "") for h in _HOME), *urls.values()]
-    return next((url for url in found if url.startswith(("https://", "http://"))), None)
+    return _Origin(name, stated_license(meta), home_page(meta), root)
 
 
 # Repeats are bounded, so that no text, however odd, takes quadratic time.
@@ -696,7 +457,7 @@ def _description(meta: Message, summary: str) -> str:
     """Return the long description without badges and without the line that is the summary."""
     payload = meta.get_payload()
     text = payload if isinstance(payload, str) and payload.strip() else meta.get("Description")
-    text = _BADGE.sub("", _plain(str(text or "")[:MAX_DESCRIPTION_CHARS]))
+    text = _BADGE.sub("", plain(str(text or "")[:MAX_DESCRIPTION_CHARS]))
     asked = _words(summary)
     lines = [line.rstrip() for line in text.split("\n") if not line or _words(line) != asked]
     return _BLANKS.sub("\n\n", "\n".join(lines)).strip()
