@@ -14,7 +14,7 @@ reads the smallest of the files in one process, without filters, joins or output
 
 `warc` holds the news pages of `news_html`; `crawl` the records of `warc`, pages of all kinds with a tag
 every 27 bytes. Rates are megabytes (10^6) of unpacked input a second; of both WARC files, of HTML. The
-last line is JSON.
+last line is JSON; its keys without a size are those of the largest.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, cast
 from uuid import NAMESPACE_URL, uuid5
 
 import psutil
@@ -130,25 +131,37 @@ def crawled(data: Path) -> Copies:
         number += 1
 
 
-def packed(path: Path) -> IO[bytes]:
-    """Open a file for writing, packed as its suffix says."""
-    if path.suffix == ".gz":
-        return cast(IO[bytes], gzip.open(path, "wb", compresslevel=1))
-    if path.suffix == ".bz2":
-        return cast(IO[bytes], bz2.open(path, "wb", compresslevel=1))
-    import zstandard
+@contextmanager
+def packed(path: Path) -> Iterator[Callable[[bytes], object]]:
+    """Give a function that writes to a file, packed as its suffix says."""
+    if path.name.endswith(".warc.gz"):  # a member for each record
+        with path.open("wb") as file:
+            yield lambda record: file.write(gzip.compress(record, 1))
+        return
+    with _opened(path) as file:
+        yield file.write
 
-    return cast(IO[bytes], zstandard.open(path, "wb"))
+
+def _opened(path: Path) -> Any:
+    if path.suffix == ".bz2":
+        return bz2.open(path, "wb", compresslevel=1)
+    if path.suffix == ".zst":
+        import zstandard
+
+        return zstandard.open(path, "wb")
+    return path.open("wb")
 
 
 def enlarge(copies: Copies, size: int, path: Path, end: bytes) -> int:
     """Write copies until the unpacked size is reached; return it."""
     written = 0
-    with packed(path) as file:
+    with packed(path) as write:
         while written < size:
-            written += file.write(next(copies))
-        written += file.write(end)
-    return written
+            piece = next(copies)
+            write(piece)
+            written += len(piece)
+        write(end)
+    return written + len(end)
 
 
 # -- baselines -------------------------------------------------------------------------------------
@@ -159,7 +172,7 @@ def parse_posts(path: Path) -> None:
     import lxml.etree
     import lxml.html
 
-    with gzip.open(path) as file:
+    with path.open("rb") as file:
         for _, row in lxml.etree.iterparse(file, tag="row"):
             body = row.get("Body") or ""
             if body.strip():
@@ -227,14 +240,14 @@ class Dump:
 
 
 DUMPS = [
-    Dump("stackexchange", "harvest.stackexchange", "Posts.xml.gz", posts, parse_posts, b"</posts>"),
+    Dump("stackexchange", "harvest.stackexchange", "Posts.xml", posts, parse_posts, b"</posts>"),
     Dump("reddit", "harvest.reddit", "RC_2006-01.zst", comments, parse_comments),
     Dump(
         "wikipedia", "harvest.wikipedia", "enwiki-pages-articles.xml.bz2", pages, parse_pages,
         b"</mediawiki>",
     ),
     Dump("warc", "harvest.web", "pages.warc.gz", responses, parse_responses),
-    Dump("crawl", "harvest.web", "crawl.warc.gz", crawled, parse_responses),
+    Dump("crawl", "harvest.web", "crawl.warc", crawled, parse_responses),
 ]  # fmt: skip
 
 
@@ -302,15 +315,12 @@ def measure(dump: Dump, data: Path, sizes: list[int], scratch: Path) -> dict[str
                 f"{account['inputs']:,} inputs, {account['outputs']['main']:,} pairs",
                 flush=True,
             )
+            figures |= {f"{dump.name}_mb_s_{size}": rate, f"{dump.name}_peak_mb_{size}": peak / MB}
             if size == sizes[0]:
                 plain = counted / MB / timed(lambda path=path: dump.baseline(path))  # type: ignore[misc]
                 print(f"{dump.name}: baseline {plain:.1f} MB/s", flush=True)
-                figures |= {f"{dump.name}_mb_s": rate, f"{dump.name}_ratio": rate / plain}
-                figures[f"{dump.name}_peak_mb"] = peak / MB
-            else:
-                figures[f"{dump.name}_mb_s_{size}"] = rate
-                figures[f"{dump.name}_peak_mb_{size}"] = peak / MB
-    return figures
+    largest = {"mb_s": rate, "ratio": rate / plain, "peak_mb": peak / MB}
+    return figures | {f"{dump.name}_{name}": value for name, value in largest.items()}
 
 
 def main() -> None:

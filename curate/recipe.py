@@ -32,7 +32,7 @@ from pydantic import BaseModel, ValidationError
 from curate.errors import CurateError, RecipeError
 from curate.licenses import Licenses
 from curate.llm.settings import LLM
-from curate.registry import registry
+from curate.registry import registry, stage_class
 from curate.schema import Kind
 from curate.stage import DROPPED, MAIN, Ask, Ref, Source, Stage
 from curate.yaml12 import Loader
@@ -335,20 +335,19 @@ def _build_stage(
         problems.add(path, f"stage {name}: write `{name}: {{STAGE: {{setting: value}}}}`")
         return None
     ((kind, settings),) = entry.items()
-    known = registry()
-    if kind not in known:
-        problems.add(path, f"stage {name}: no stage is called {kind!r}{_hint(str(kind), known)}")
+    cls = stage_class(str(kind))
+    if cls is None:
+        hint = _hint(str(kind), registry())
+        problems.add(path, f"stage {name}: no stage is called {kind!r}{hint}")
         return None
     before = len(problems.found)
     settings = _fill(settings or {}, params, (*path, kind), problems)
     if len(problems.found) > before:
         return None
     if isinstance(settings, dict):
-        of_its_shape = {
-            s: value for s, value in shared.items() if issubclass(known[kind], _SHARED[s][1])
-        }
+        of_its_shape = {s: value for s, value in shared.items() if issubclass(cls, _SHARED[s][1])}
         settings = {**of_its_shape, **settings}
-    return _validate(known[kind], settings, (*path, kind), f"stage {name} ({kind})", problems)
+    return _validate(cls, settings, (*path, kind), f"stage {name} ({kind})", problems)
 
 
 _Settings = TypeVar("_Settings", bound=BaseModel)

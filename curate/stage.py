@@ -85,7 +85,8 @@ class Unit:
     size: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+# Of these two there are millions, and frozen ones take three times as long to make.
+@dataclass(slots=True)
 class Drop:
     """An input that a source rejects.
 
@@ -100,7 +101,7 @@ class Drop:
     text: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Piece:
     """What an input adds to pairs whose other half lies elsewhere in the source.
 

@@ -330,7 +330,10 @@ def test_every_problem_is_told_at_once():
         ("clean.min_query_chars=many", "min_query_chars: Input should be a valid integer"),
         ("clean.min_query_chars.deep=1", "min_query_chars is 3, which has no parts to set"),
         ("clean=1", "write params.NAME=VALUE, STAGE.FIELD=VALUE or SECTION.NAME=VALUE"),
-        ("clean.min_query_chars", "write params.NAME=VALUE, STAGE.FIELD=VALUE or SECTION.NAME=VALUE"),
+        (
+            "clean.min_query_chars",
+            "write params.NAME=VALUE, STAGE.FIELD=VALUE or SECTION.NAME=VALUE",
+        ),
         ("clean.deny_query=[a", "is not a YAML value"),
     ],
 )

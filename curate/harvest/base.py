@@ -11,7 +11,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from curate.harvest.inputs import (
+from curate.harvest.reading.inputs import (
     Chunk,
     Document,
     File,

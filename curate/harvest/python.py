@@ -34,7 +34,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from curate.harvest.definitions import (
+from curate.harvest.code.definitions import (
     MAX_FILE_BYTES,
     RULE,
     SKIP_PYTHON,
@@ -52,7 +52,7 @@ from curate.harvest.definitions import (
     reason_against,
     summary_of,
 )
-from curate.harvest.packages import home_page, normal_name, stated_license
+from curate.harvest.code.packages import home_page, normal_name, stated_license
 from curate.schema import Doc, Kind, Pair, Passage, Record
 from curate.stage import Drop, Source, Unit
 

@@ -91,11 +91,11 @@ def source_funnel(run: Run) -> Table | None:
                 harvested[source] += counts.get(MAIN, 0)
             elif count := counts.get(DROPPED, 0):
                 dropped.setdefault(source, {})[name] = count
-    if len(harvested) < 2:
+    if len(+harvested) < 2:
         return None
     left = run.artefacts[last].account.by_source
     rows = []
-    for source, count in sorted(harvested.items()):
+    for source, count in sorted((+harvested).items()):
         kept = left.get(source, {}).get(MAIN, 0)
         why = top_reasons(dropped.get(source, {}))
         rows.append((source, f"{count:,}", why, f"{kept:,}", f"{kept / max(count, 1):.0%}"))

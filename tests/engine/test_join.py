@@ -11,7 +11,7 @@ from curate import Recipe
 from curate.engine import pieces
 from curate.engine.local import plan
 from curate.engine.pieces import PieceWriter, buckets_for, has_pieces, joins_of, read_pieces
-from curate.harvest import inputs
+from curate.harvest.reading import inputs
 from curate.licenses import Licenses
 from curate.schema import from_table
 from curate.stage import Piece, Unit

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from curate.harvest.inputs import DamagedError, File, unpacked
+from curate.harvest.reading.inputs import DamagedError, File, unpacked
 
 PACKERS = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
 ARCHIVES = (".tar.gz", ".tar.xz", ".tgz", ".zip", ".whl", ".dict.dz")

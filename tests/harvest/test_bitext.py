@@ -8,13 +8,13 @@ from collections import Counter
 
 import pytest
 
-from curate.harvest.bitext import BitextHarvest
-from curate.harvest.bitext_debian import paragraphs, read_description
-from curate.harvest.bitext_html import read_page
-from curate.harvest.bitext_po import plain_message, read_catalogue
-from curate.harvest.bitext_text import Text, refusal, without_number
-from curate.harvest.bitext_tmx import read_units
-from curate.harvest.languages import (
+from curate.harvest.bitext.debian import paragraphs, read_description
+from curate.harvest.bitext.html import read_page
+from curate.harvest.bitext.po import plain_message, read_catalogue
+from curate.harvest.bitext.source import BitextHarvest
+from curate.harvest.bitext.text import Text, refusal, without_number
+from curate.harvest.bitext.tmx import read_units
+from curate.harvest.text.languages import (
     NAMES,
     in_script,
     is_english_instead,
@@ -237,7 +237,7 @@ def test_memories_in_blocks_and_in_utf16(tmp_path, monkeypatch):
     (tmp_path / "a.tmx").write_text(text, "utf-16")
     whole = queries(read(tmp_path))
     assert len(whole) == 200
-    monkeypatch.setattr("curate.harvest.inputs.BLOCK_BYTES", 2_000)
+    monkeypatch.setattr("curate.harvest.reading.inputs.BLOCK_BYTES", 2_000)
     assert queries(read(tmp_path)) == whole
     (tmp_path / "a.tmx").write_text(text, "utf-8")
     assert queries(read(tmp_path)) == whole
@@ -268,7 +268,7 @@ def test_files_side_by_side(tmp_path, monkeypatch):
         (english(0), russian(0)), (russian(0), english(0)),
     ]  # fmt: skip
     assert found.pairs[5].group == "n:2"
-    monkeypatch.setattr("curate.harvest.bitext_lines.BLOCK_BYTES", 500)
+    monkeypatch.setattr("curate.harvest.bitext.lines.BLOCK_BYTES", 500)
     source = BitextHarvest(path=str(tmp_path))
     assert len(list(source.cut(source.units()[0]))) > 10
     assert queries(read(tmp_path)) == queries(found)

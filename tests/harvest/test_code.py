@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.harvest.code import CodeHarvest
-from curate.harvest.code_comments import cleaned, is_query, prose_of, text_of
-from curate.harvest.code_grammars import GRAMMARS
+from curate.harvest.code.comments import cleaned, is_query, prose_of, text_of
+from curate.harvest.code.grammars import GRAMMARS
+from curate.harvest.code.source import CodeHarvest
 from curate.schema import to_table
 from tests.harvest.reading import harvested
 

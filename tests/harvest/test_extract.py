@@ -7,12 +7,12 @@ from collections import Counter
 
 import pytest
 
-from curate.harvest import extract as module
-from curate.harvest.charset import decoded_html
-from curate.harvest.extract import ExtractionError, extract, host_of, language_tag, spdx
-from curate.harvest.frames import Frames
-from curate.harvest.texts import is_prose, says_little, shortened, without_title
-from curate.harvest.titles import clean_title, names_nothing
+from curate.harvest.reading.charset import decoded_html
+from curate.harvest.text import extract as module
+from curate.harvest.text.extract import ExtractionError, extract, host_of, language_tag, spdx
+from curate.harvest.text.frames import Frames
+from curate.harvest.text.texts import is_prose, says_little, shortened, without_title
+from curate.harvest.text.titles import clean_title, names_nothing
 from curate.licenses import NOASSERTION
 from tests.harvest.made.web import html, linking, paragraph
 

@@ -6,12 +6,12 @@ from collections import Counter
 
 import pytest
 
-from curate.harvest.faq import FaqHarvest
-from curate.harvest.faq_html import read_html
-from curate.harvest.faq_jsonld import read_jsonld
-from curate.harvest.faq_marked import markdown_sections, pod_sections, pod_text
-from curate.harvest.faq_text import asks, clean_answer, clean_question, of_the_site, paired
-from curate.harvest.inputs import Document
+from curate.harvest.faq.html import read_html
+from curate.harvest.faq.jsonld import read_jsonld
+from curate.harvest.faq.marked import markdown_sections, pod_sections, pod_text
+from curate.harvest.faq.source import FaqHarvest
+from curate.harvest.faq.text import asks, clean_answer, clean_question, of_the_site, paired
+from curate.harvest.reading.inputs import Document
 from curate.schema import to_table
 from tests.harvest.reading import harvested
 

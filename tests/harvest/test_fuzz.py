@@ -13,7 +13,7 @@ import pytest
 
 from curate.errors import CurateError
 from curate.harvest.base import FileSource
-from curate.harvest.inputs import File
+from curate.harvest.reading.inputs import File
 from curate.recipe import Recipe
 from curate.registry import registry
 from curate.schema import to_table
@@ -30,38 +30,42 @@ RECIPE = Path(__file__).parents[2] / "pipelines" / "ccpairs.yaml"
 FILE_SOURCES = sorted(n for n, cls in registry().items() if issubclass(cls, FileSource))
 
 
-def try_mutant(source: FileSource, file: File, data: bytes, folder: Path, seed: str) -> None:
-    """Harvest a damaged file, beside the files of its name that it may need (an index, a table)."""
+def try_mutant(source: FileSource, file: File, data: bytes, folder: Path, seed: str) -> bool:
+    """Harvest a damaged file, beside the files of its name that it may need (an index, a table).
+
+    :return: whether it was read; a run may also be refused before it begins, where no column is known.
+    """
     target = folder / file.name
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(data)
     stem = file.path.name.split(".")[0]
     for sibling in file.path.parent.glob(f"{stem}.*"):
-        if sibling != file.path:
+        if sibling.name != target.name:
             target.with_name(sibling.name).symlink_to(sibling)
     damaged = source.model_copy(update={"path": str(folder)})
     with bounded(SECONDS, f"{source.name} on {file.name}, mutant {seed}"):
         try:
-            result = harvested(damaged)
-        except (ValueError, CurateError) as refusal:
-            if "path" not in str(refusal) and file.name not in str(refusal):
-                raise
-            return
+            damaged.check()
+        except (ValueError, CurateError):
+            return False
+        result = harvested(damaged)
     to_table(result.pairs, "pairs")
     to_table(result.passages, "passages")
+    return True
 
 
 def fuzz(sources: dict[str, FileSource], count: int, folder: Path) -> int:
     """Damage the files of some sources, each about as often, and return how many mutants were read."""
     samples = [(name, file) for name, source in sources.items() for file in source.files()]
     others = [file for _, file in samples]
+    read = 0
     for number in range(count):
         name, file = samples[number % len(samples)]
         rng = random.Random(f"{number} {name}")
         other = rng.choice(others).path.read_bytes()[:EXCERPT_BYTES]
         data = mutant(rng, file, EXCERPT_BYTES, other)
-        try_mutant(sources[name], file, data, folder / str(number), f"{number} {name}")
-    return count
+        read += try_mutant(sources[name], file, data, folder / str(number), f"{number} {name}")
+    return read
 
 
 @pytest.mark.parametrize("name", FILE_SOURCES)
@@ -69,7 +73,7 @@ def test_damaged_inputs_are_drops(tmp_path, name):
     made = tmp_path / "made"
     made.mkdir()
     source = registry()[name].model_validate(SOURCES[name](made))
-    assert fuzz({name: source}, MADE_MUTANTS, tmp_path) == MADE_MUTANTS
+    assert fuzz({name: source}, MADE_MUTANTS, tmp_path) > MADE_MUTANTS // 2
 
 
 @pytest.mark.slow

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from curate.harvest import code_git
-from curate.harvest.code import CodeHarvest
-from curate.harvest.code_commits import passage_of, query_of, refusal
-from curate.harvest.code_git import Commit
+from curate.harvest.code import git as code_git
+from curate.harvest.code.commits import passage_of, query_of, refusal
+from curate.harvest.code.git import Commit
+from curate.harvest.code.source import CodeHarvest
 from tests.harvest.made.code import git, need_git
 from tests.harvest.reading import harvested
 from tests.harvest.test_packages import MIT

@@ -5,9 +5,9 @@ from collections import Counter
 
 import pytest
 
-from curate.harvest.glossary import GlossaryHarvest
-from curate.harvest.glossary_dictd import license_stated
-from curate.harvest.glossary_text import read_entry, shown
+from curate.harvest.glossary.dictd import license_stated
+from curate.harvest.glossary.source import GlossaryHarvest
+from curate.harvest.glossary.text import read_entry, shown
 from curate.schema import to_table
 from tests.harvest.made.glossary import number, write_dictionary
 from tests.harvest.reading import harvested
@@ -169,7 +169,7 @@ def test_blocks_are_bounded(tmp_path, monkeypatch):
     entries = [([f"w{n}"], f"w{n}\n\n{LONG}") for n in range(100)]
     write_dictionary(tmp_path, "d", entries)
     whole = read(tmp_path).records
-    monkeypatch.setattr("curate.harvest.glossary_dictd.BLOCK_BYTES", 1_000)
+    monkeypatch.setattr("curate.harvest.glossary.dictd.BLOCK_BYTES", 1_000)
     source = GlossaryHarvest(path=str(tmp_path))
     (unit,) = source.units()
     assert len(list(source.cut(unit))) > 5

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.harvest.html import text_of
+from curate.harvest.text.html import text_of
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import zipfile
 
 import pytest
 
-from curate.harvest import inputs
-from curate.harvest.inputs import (
+from curate.harvest.reading import inputs
+from curate.harvest.reading.inputs import (
     Chunk,
     Document,
     File,

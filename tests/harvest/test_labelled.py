@@ -8,9 +8,9 @@ from collections import Counter
 
 import pytest
 
-from curate.harvest import labelled_classes
-from curate.harvest.labelled import LabelledHarvest
-from curate.harvest.labelled_classes import survey
+from curate.harvest.labelled import classes as labelled_classes
+from curate.harvest.labelled.classes import survey
+from curate.harvest.labelled.source import LabelledHarvest
 from curate.schema import to_table
 from tests.harvest.reading import harvested
 

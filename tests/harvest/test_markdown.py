@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from curate.harvest.markdown import plain_text
+from curate.harvest.text.markdown import plain_text
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from collections import Counter
 
 import pytest
 
-from curate.harvest.articles import columns_of, readable
-from curate.harvest.news import NewsHarvest
+from curate.harvest.news.articles import columns_of, readable
+from curate.harvest.news.source import NewsHarvest
 from curate.schema import to_table
 from tests.harvest.made.news import ATOM, FEED, entry, item, make, row
 from tests.harvest.made.web import html, http, paragraph, record

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.harvest.packages import Package, is_manifest, package_of, web_address
-from curate.harvest.spdx import license_of_texts, spdx
+from curate.harvest.code.packages import Package, is_manifest, package_of, web_address
+from curate.harvest.text.spdx import license_of_texts, spdx
 
 MIT = b"""Copyright (c) 2020 Someone
 
@@ -17,8 +17,11 @@ The above copyright notice and this permission notice shall be included in all c
 BSD_2 = b"""Redistribution and use in source and binary forms, with or without
 modification, are permitted provided that: 1. Redistributions of source code must retain this.
 2. Redistributions in binary form must reproduce the above copyright notice."""
-BSD_3 = BSD_2 + b"""\n3. Neither the name of X may be used to
+BSD_3 = (
+    BSD_2
+    + b"""\n3. Neither the name of X may be used to
 endorse or promote products derived from this software without specific prior written permission."""
+)
 APACHE = b"  Apache License\n  Version 2.0, January 2004\n ... 3. Grant of Patent License. ..."
 
 
@@ -162,6 +165,8 @@ def test_broken_manifests_say_nothing(name, content):
     (package.name or "").encode()
 
 
-@given(st.binary(), st.sampled_from(["METADATA", "package.json", "Cargo.toml", "go.mod", "LICENSE"]))
+@given(
+    st.binary(), st.sampled_from(["METADATA", "package.json", "Cargo.toml", "go.mod", "LICENSE"])
+)
 def test_anything_may_be_a_manifest(content, name):
     package_of({name: content})

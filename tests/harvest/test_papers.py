@@ -8,11 +8,11 @@ from collections import Counter
 
 import pytest
 
-from curate.harvest.papers import FormatName, PapersHarvest
-from curate.harvest.papers_citations import MARK, Sentences, refusal, without_markers
-from curate.harvest.papers_files import FORMATS
-from curate.harvest.papers_ids import both, key, keys, license_of_acl, license_of_url
-from curate.harvest.papers_text import abstract_of, plain, title_of
+from curate.harvest.papers.citations import MARK, Sentences, refusal, without_markers
+from curate.harvest.papers.files import FORMATS
+from curate.harvest.papers.ids import both, key, keys, license_of_acl, license_of_url
+from curate.harvest.papers.source import FormatName, PapersHarvest
+from curate.harvest.papers.text import abstract_of, plain, title_of
 from curate.stage import Piece
 from tests.harvest.made import papers as made
 from tests.harvest.reading import harvested
@@ -291,12 +291,12 @@ def test_an_unpacked_scisummnet_reads_as_the_archive(folder, tmp_path):
 
 def test_a_paper_stays_with_its_citing_sentences(folder, monkeypatch):
     expected = Counter(pair.id for pair in read(folder / "scisumm.tar.xz").pairs)
-    monkeypatch.setattr("curate.harvest.papers_files.BLOCK_BYTES", 1)
+    monkeypatch.setattr("curate.harvest.papers.files.BLOCK_BYTES", 1)
     assert Counter(pair.id for pair in read(folder / "scisumm.tar.xz").pairs) == expected
 
 
 def test_small_blocks_give_the_same_records(folder, everything, monkeypatch):
-    monkeypatch.setattr("curate.harvest.inputs.BLOCK_BYTES", 1_000)
+    monkeypatch.setattr("curate.harvest.reading.inputs.BLOCK_BYTES", 1_000)
     small = read(folder)
     assert Counter(pair.id for pair in small.pairs) == Counter(p.id for p in everything.pairs)
     assert small.reasons == everything.reasons

@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.harvest import inputs, passages, passages_pdf
-from curate.harvest.passages import PassagesHarvest
-from curate.harvest.passages_sections import markdown_sections, unwrapped
-from curate.harvest.passages_split import count_tokens, sentences
-from curate.harvest.passages_split import passages as split
+from curate.harvest.passages import pdf as passages_pdf
+from curate.harvest.passages import source as passages
+from curate.harvest.passages.sections import markdown_sections, unwrapped
+from curate.harvest.passages.source import PassagesHarvest
+from curate.harvest.passages.split import count_tokens, sentences
+from curate.harvest.passages.split import passages as split
+from curate.harvest.reading import inputs
 from curate.schema import to_table
 from tests.harvest.made.passages import pdf
 from tests.harvest.reading import harvested

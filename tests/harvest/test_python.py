@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.harvest.definitions import summary_of
+from curate.harvest.code.definitions import summary_of
 from curate.harvest.python import PythonHarvest
 from curate.schema import Pair, Passage, to_table
 from curate.stage import Drop, Unit

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 import zstandard
 
-from curate.harvest.reddit import RedditHarvest
+from curate.harvest.reddit.source import RedditHarvest
 from tests.harvest.made.reddit import comment, lines, make, post
 from tests.harvest.reading import harvested
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from curate.harvest.inputs import BLOCK_BYTES
+from curate.harvest.reading.inputs import BLOCK_BYTES
 from tests.engine.small import contents, start
 
 BLOCKS = 6

@@ -13,9 +13,9 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.harvest import inputs, rows_arrow, rows_csv, rows_json
-from curate.harvest.inputs import File
-from curate.harvest.rows import (
+from curate.harvest.reading import inputs, rows_arrow, rows_csv, rows_json
+from curate.harvest.reading.inputs import File
+from curate.harvest.reading.rows import (
     MAX_TEXT_CHARS,
     Block,
     RowSource,

@@ -13,11 +13,11 @@ import py7zr
 import pytest
 import zstandard
 
-from curate.harvest import inputs
-from curate.harvest.inputs import File
-from curate.harvest.se_links import load_links
-from curate.harvest.se_sites import language_of, license_of, site_of, source_of
-from curate.harvest.stackexchange import StackExchangeHarvest
+from curate.harvest.reading import inputs
+from curate.harvest.reading.inputs import File
+from curate.harvest.stackexchange.links import load_links
+from curate.harvest.stackexchange.sites import language_of, license_of, site_of, source_of
+from curate.harvest.stackexchange.source import StackExchangeHarvest
 from curate.schema import to_table
 from curate.stage import Piece
 from tests.harvest.made.stackexchange import answer, link, make, question, row, table

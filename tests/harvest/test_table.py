@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curate.harvest.table import TableHarvest
+from curate.harvest.table.source import TableHarvest
 from curate.schema import to_table
 from tests.harvest.reading import harvested
 

@@ -7,10 +7,10 @@ import zstandard
 from warcio.archiveiterator import ArchiveIterator
 from warcio.exceptions import ArchiveLoadFailed
 
-from curate.harvest import warc
-from curate.harvest.inputs import Chunk, File, find, stream_units
-from curate.harvest.seven_zip import DamagedError
-from curate.harvest.warc import archive_blocks, archive_records, http_response
+from curate.harvest.reading.inputs import Chunk, File, find, stream_units
+from curate.harvest.reading.seven_zip import DamagedError
+from curate.harvest.web import warc
+from curate.harvest.web.warc import archive_blocks, archive_records, http_response
 from curate.stage import Drop
 from tests.harvest.made.web import http, pages, record
 

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from curate.harvest.web import WebHarvest, url_key
+from curate.harvest.web.source import WebHarvest, url_key
 from curate.licenses import NOASSERTION
 from curate.schema import to_table
 from tests.harvest.made.web import (

@@ -10,11 +10,12 @@ import mwparserfromhell
 import pytest
 from lxml import etree
 
-from curate.harvest import inputs, wiki_dump
-from curate.harvest.wiki_dump import Site, site_of
-from curate.harvest.wiki_markup import sections
-from curate.harvest.wiki_prose import prose_of, sentences, text_of
-from curate.harvest.wikipedia import WikipediaHarvest
+from curate.harvest.reading import inputs
+from curate.harvest.wikipedia import dump as wiki_dump
+from curate.harvest.wikipedia.dump import Site, site_of
+from curate.harvest.wikipedia.markup import sections
+from curate.harvest.wikipedia.prose import prose_of, sentences, text_of
+from curate.harvest.wikipedia.source import WikipediaHarvest
 from curate.schema import to_table
 from tests.harvest.made.wikipedia import dump, header, make, multistream, page, pages
 from tests.harvest.reading import harvested

@@ -1,0 +1,5 @@
+"""Terms and definitions from dictionaries and tables."""
+
+from curate.harvest.glossary.source import GlossaryHarvest
+
+__all__ = ["GlossaryHarvest"]

@@ -1,0 +1,5 @@
+"""News: articles from WARC, feeds, tables and archives."""
+
+from curate.harvest.news.source import NewsHarvest
+
+__all__ = ["NewsHarvest"]

@@ -1,0 +1,1 @@
+"""How files are found, unpacked, cut into blocks, and read as lines, rows or documents."""

@@ -1,0 +1,1 @@
+"""What several sources need of markup, of page frames, and of what texts say of themselves."""

@@ -1,0 +1,5 @@
+"""The web: pages from WARC, WET and folders of HTML."""
+
+from curate.harvest.web.source import WebHarvest
+
+__all__ = ["WebHarvest"]
