@@ -40,7 +40,7 @@ from uuid import NAMESPACE_URL, uuid5
 import psutil
 
 MB = 1_000_000
-_POLL_SECONDS = 0.05
+_POLL_SECONDS = 0.2
 Copies = Iterator[bytes]
 
 

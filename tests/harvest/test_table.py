@@ -365,3 +365,23 @@ def test_a_csv_of_news_without_a_header(data):
     result = harvested(TableHarvest(path=path, columns={"title": "1", "text": "2"}))
     assert len(result.pairs) == 7600
     assert result.kinds == {"title-text": 7600}
+
+
+def test_forum_texts_lose_their_markup_and_what_is_short_goes(tmp_path):
+    rows = [
+        {
+            "query": "What does &gt; *mean* in [this](http://x.org)?",
+            "positive": "> It\n\nis **more**.",
+        },
+        {"query": "Why?", "positive": "Because it is so, and has been for years."},
+        {"query": "Why is the sky blue today?", "positive": "**No.**"},
+    ]
+    path = tmp_path / "forum.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = harvested(
+        TableHarvest(path=str(path), markup="markdown", min_query_chars=10, min_passage_chars=8)
+    )
+    (pair,) = found.pairs
+    assert pair.query == "What does > mean in this?"
+    assert "**" not in pair.positives[0].text
+    assert found.reasons == {"short": 2}

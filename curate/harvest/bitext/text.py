@@ -15,6 +15,8 @@ TASK = "Given a sentence in {}, find its translation in {}"
 MAX_CHARS = 8_000
 _WORD = re.compile(r"[^\W\d_]+")
 _RUN = 8
+_COPIED = 0.75
+_ADDRESS = re.compile(r"\b(?:https?|ftp)://\S+|\bwww\.\S+")
 _NUMBER = re.compile(r"(?:[A-Z]\.)?\d{1,3}(?:\.\d{1,3}){0,4}\.?\s+(?=\S)")
 _LETTER = re.compile(r"[^\W\d_]")
 
@@ -30,7 +32,7 @@ class Text:
 def refusal(one: Text, other: Text, max_ratio: float) -> str | None:
     """Return the reason why two texts are no translations of each other; None if they may be."""
     for side in (one, other):
-        if not _LETTER.search(side.text):
+        if not _LETTER.search(_ADDRESS.sub(" ", side.text)):
             return "no_words"
         if len(side.text) > MAX_CHARS:
             return "too_long"
@@ -38,6 +40,8 @@ def refusal(one: Text, other: Text, max_ratio: float) -> str | None:
         return "same_text"
     if _is_foreign(one) or _is_foreign(other) or _shares_run(one.text, other.text):
         return "not_translated"
+    if _is_copy(one.text, other.text):
+        return "same_text"
     if says_little(one.text) and says_little(other.text):
         return "short_text"
     sizes = sorted((weight(one.text), weight(other.text)))
@@ -47,6 +51,12 @@ def refusal(one: Text, other: Text, max_ratio: float) -> str | None:
 def _is_foreign(side: Text) -> bool:
     """Tell whether a text is not in the language that it should be in."""
     return not in_script(side.text, side.language) or is_english_instead(side.text, side.language)
+
+
+def _is_copy(one: str, other: str) -> bool:
+    """Tell whether the words of two texts are nearly all the same, in any order: names, commands."""
+    first, second = (set(_WORD.findall(text.lower())) for text in (one, other))
+    return len(first & second) >= _COPIED * max(len(first), len(second), 1)
 
 
 def _shares_run(one: str, other: str) -> bool:

@@ -33,6 +33,7 @@ _SOURCE = re.compile(
 )
 _PRONOUNCED = re.compile(r"\s+[/\\\[<].{0,100}\Z")
 _WORD = re.compile(r"\w+")
+_TAGS = re.compile(r"\A(?:\[[^][]{1,40}\]\s*){1,5}")
 _SEE = re.compile(
     r"(?:(?:\(?[\w ,;-]{1,30}\)[.,;]?\s|\d\.\s)?"
     r"(?:see(?: also| under)?|compare|cf\.?|syn(?:onym)?\.?(?: for| of| with)?|same as|equivalent to"
@@ -177,4 +178,4 @@ def _is_reference(paragraphs: list[str], definition: str) -> bool:
     outside = _REFERENCE.sub(" ", paragraphs[0])
     if outside != paragraphs[0] and not _WORD.search(outside):
         return True
-    return bool(_SOURCE.fullmatch(definition) or _SEE.fullmatch(definition))
+    return bool(_SOURCE.fullmatch(definition) or _SEE.fullmatch(_TAGS.sub("", definition)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from curate.harvest.reading.charset import decoded_html
@@ -38,6 +38,15 @@ _TEXT_COLUMN_CHARS = 20
 _BODY_CHARS = 500
 
 
+# What agencies leave on both sides, so that a model would learn to match it.
+_AGENCY = r"(?:AP|AFP|UPI|PTI|dpa|Reuters|Xinhua|[A-Za-z]{3,20}\.com)"
+_BEHIND_TITLE = re.compile(rf"\s*\({_AGENCY}\)$")
+_BEFORE_TEXT = re.compile(
+    rf"\A(?:[A-Z][\w.,'/ -]{{0,60}} )?\(?{_AGENCY}\)? (?:--?|[\u2013\u2014]) ?"
+)
+_SOFT_HYPHEN = "\xad"
+
+
 @dataclass(slots=True)
 class Article:
     """An article as it was published."""
@@ -48,6 +57,18 @@ class Article:
     url: str | None = None
     language: str | None = None
     license: str = NOASSERTION
+
+    def unmarked(self) -> Article:
+        """Return the article without the marks of agencies, and without hyphens that nobody sees."""
+        title, body, summary = (
+            text.replace(_SOFT_HYPHEN, "") for text in (self.title, self.body, self.summary)
+        )
+        return replace(
+            self,
+            title=_BEHIND_TITLE.sub("", title),
+            body=_BEFORE_TEXT.sub("", body, count=1),
+            summary=_BEFORE_TEXT.sub("", summary, count=1),
+        )
 
 
 @dataclass(frozen=True, slots=True)

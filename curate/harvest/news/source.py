@@ -257,6 +257,7 @@ class NewsHarvest(PageSource):
     # -- pairs -------------------------------------------------------------------------------------
 
     def _judged(self, article: Article, place: Place) -> list[Record] | Drop:
+        article = article.unmarked()
         title = article.title
         if not title:
             return place.drop("no_title", "no headline")

@@ -12,11 +12,14 @@ from dataclasses import replace
 from html import unescape
 from typing import Any, ClassVar, Literal
 
+from pydantic import Field
+
 from curate.harvest.reading.inputs import File
 from curate.harvest.reading.rows import Row, RowSource, items_in, number_in, text_in
 from curate.harvest.table import beir as table_beir
 from curate.harvest.table.layouts import Columns, Layout, layout_of, value_at
 from curate.harvest.text.html import text_of
+from curate.harvest.text.markdown import plain_text
 from curate.schema import Doc, Kind, Pair, Passage, Record, content_id
 from curate.stage import MAIN, Drop, Found, Joined, Piece, Unit
 
@@ -57,8 +60,13 @@ class TableHarvest(RowSource, Joined):
     """Whether query and positive may be exchanged."""
     group: Literal["query", "file"] = "query"
     """What holds records together that name no group: the same query, or the file."""
-    markup: Literal["none", "entities", "html"] = "none"
-    """What to resolve in texts: nothing, character entities (`&gt;`), or all of HTML."""
+    markup: Literal["none", "entities", "html", "markdown"] = "none"
+    """What to resolve in texts: nothing, character entities (`&gt;`), all of HTML, or Markdown with
+    entities, as forums store it."""
+    min_query_chars: int = Field(1, ge=1)
+    """A pair whose query is shorter is dropped."""
+    min_passage_chars: int = Field(1, ge=1)
+    """A shorter positive does not count."""
     min_label: float | None = None
     """Drop pairs with a lower grade; null means 1 for the layouts whose grades say so (BEIR, BERRI)."""
 
@@ -140,6 +148,8 @@ class TableHarvest(RowSource, Joined):
         task, query, positives = self._ends(row, layout)
         if why := _emptiness(query):
             return row.drop(why, "the query says nothing")
+        if len(query) < self.min_query_chars:
+            return row.drop("short", f"a query of {len(query)} characters", text=query)
         label = number_in(value_at(row.values, layout.columns.label))
         least = layout.min_label if self.min_label is None else self.min_label
         if least is not None and label is not None and label < least:
@@ -148,6 +158,11 @@ class TableHarvest(RowSource, Joined):
         if not docs:
             what = "no positive says anything that the query does not"
             return row.drop(why or "no_positive", what, text=query)
+        docs = [doc for doc in docs if len(doc.text or "") >= self.min_passage_chars]
+        if not docs:
+            return row.drop(
+                "short", f"passages below {self.min_passage_chars} characters", text=query
+            )
         for doc in docs:
             doc.label = label
         negatives = self._docs(row, layout.negatives, layout.scores[1], "gold")
@@ -219,6 +234,8 @@ class TableHarvest(RowSource, Joined):
         text = text_in(value)
         if self.markup == "entities" and "&" in text:
             return text_in(unescape(text))
+        if self.markup == "markdown":
+            return text_in(plain_text(unescape(text)))
         if self.markup == "html" and ("<" in text or "&" in text):
             return text_in(text_of(text))
         return text
