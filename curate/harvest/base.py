@@ -11,17 +11,9 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from curate.harvest.reading.inputs import (
-    Chunk,
-    Document,
-    File,
-    document_blocks,
-    document_units,
-    documents,
-    find,
-    stream_blocks,
-    stream_units,
-)
+from curate.harvest.reading.documents import Document, document_blocks, document_units, documents
+from curate.harvest.reading.files import File, find
+from curate.harvest.reading.streams import Chunk, stream_blocks, stream_units
 from curate.licenses import NOASSERTION
 from curate.stage import Drop, Found, Source, Unit
 

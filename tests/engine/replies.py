@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from curate.harvest.base import StreamSource
-from curate.harvest.reading.inputs import Chunk
+from curate.harvest.reading.streams import Chunk
 from curate.schema import Doc, Pair, Record
 from curate.stage import Drop, Found, Joined, Piece
 

@@ -11,7 +11,7 @@ from curate import Recipe
 from curate.engine import pieces
 from curate.engine.local import plan
 from curate.engine.pieces import PieceWriter, buckets_for, has_pieces, joins_of, read_pieces
-from curate.harvest.reading import inputs
+from curate.harvest.reading import bounds
 from curate.licenses import Licenses
 from curate.schema import from_table
 from curate.stage import Piece, Unit
@@ -45,8 +45,8 @@ def messages(tmp_path):
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(inputs, "BLOCK_BYTES", 20_000)
-    monkeypatch.setattr(inputs, "_READ_BYTES", 4_000)
+    monkeypatch.setattr(bounds, "BLOCK_BYTES", 20_000)
+    monkeypatch.setattr(bounds, "READ_BYTES", 4_000)
     monkeypatch.setattr(pieces, "JOIN_BYTES", 40_000)
 
 
@@ -71,7 +71,7 @@ def test_workers_batches_and_the_cut_change_no_row(messages, small_blocks, tmp_p
     spread = execute(recipe, tmp_path / "spread", workers=2)["a"]
     assert rows(execute(recipe, tmp_path / "batch", batch=7)["a"]) == rows(plain)
     assert Counter(map(str, rows(spread)["main"])) == Counter(map(str, rows(plain)["main"]))
-    monkeypatch.setattr(inputs, "BLOCK_BYTES", 1 << 20)
+    monkeypatch.setattr(bounds, "BLOCK_BYTES", 1 << 20)
     whole = execute(recipe, tmp_path / "whole")["a"]
     assert rows(whole)["main"] == rows(plain)["main"]
     assert files(execute(recipe, tmp_path / "two", workers=2)["a"]) == files(spread)

@@ -8,7 +8,9 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from curate.harvest.reading.inputs import DamagedError, File, unpacked
+from curate.harvest.reading.damage import DamagedError
+from curate.harvest.reading.files import File
+from curate.harvest.reading.unpacking import unpacked
 
 PACKERS = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
 ARCHIVES = (".tar.gz", ".tar.xz", ".tgz", ".zip", ".whl", ".dict.dz")

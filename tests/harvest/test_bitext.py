@@ -237,7 +237,7 @@ def test_memories_in_blocks_and_in_utf16(tmp_path, monkeypatch):
     (tmp_path / "a.tmx").write_text(text, "utf-16")
     whole = queries(read(tmp_path))
     assert len(whole) == 200
-    monkeypatch.setattr("curate.harvest.reading.inputs.BLOCK_BYTES", 2_000)
+    monkeypatch.setattr("curate.harvest.reading.bounds.BLOCK_BYTES", 2_000)
     assert queries(read(tmp_path)) == whole
     (tmp_path / "a.tmx").write_text(text, "utf-8")
     assert queries(read(tmp_path)) == whole

@@ -11,7 +11,7 @@ from curate.harvest.faq.jsonld import read_jsonld
 from curate.harvest.faq.marked import markdown_sections, pod_sections, pod_text
 from curate.harvest.faq.source import FaqHarvest
 from curate.harvest.faq.text import asks, clean_answer, clean_question, of_the_site, paired
-from curate.harvest.reading.inputs import Document
+from curate.harvest.reading.documents import Document
 from curate.schema import to_table
 from tests.harvest.reading import harvested
 

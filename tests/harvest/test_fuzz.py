@@ -13,7 +13,7 @@ import pytest
 
 from curate.errors import CurateError
 from curate.harvest.base import FileSource
-from curate.harvest.reading.inputs import File
+from curate.harvest.reading.files import File
 from curate.recipe import Recipe
 from curate.registry import registry
 from curate.schema import to_table

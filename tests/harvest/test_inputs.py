@@ -9,21 +9,12 @@ import zipfile
 
 import pytest
 
-from curate.harvest.reading import inputs
-from curate.harvest.reading.inputs import (
-    Chunk,
-    Document,
-    File,
-    decoded,
-    document_blocks,
-    document_units,
-    documents,
-    find,
-    members_of,
-    stream_blocks,
-    stream_units,
-    unpacked,
-)
+from curate.harvest.reading import bounds
+from curate.harvest.reading.charset import decoded
+from curate.harvest.reading.documents import Document, document_blocks, document_units, documents
+from curate.harvest.reading.files import File, find
+from curate.harvest.reading.streams import Chunk, stream_blocks, stream_units
+from curate.harvest.reading.unpacking import members_of, unpacked
 from curate.stage import Drop
 
 zstandard = pytest.importorskip("zstandard")
@@ -44,9 +35,9 @@ LINES = b"".join(
 
 @pytest.fixture
 def small(monkeypatch):
-    monkeypatch.setattr(inputs, "BLOCK_BYTES", 100_000)
-    monkeypatch.setattr(inputs, "MAX_RECORD_BYTES", 150_000)
-    monkeypatch.setattr(inputs, "_READ_BYTES", 10_000)
+    monkeypatch.setattr(bounds, "BLOCK_BYTES", 100_000)
+    monkeypatch.setattr(bounds, "MAX_RECORD_BYTES", 150_000)
+    monkeypatch.setattr(bounds, "READ_BYTES", 10_000)
 
 
 def write(folder, data, name="dump"):
@@ -106,7 +97,7 @@ def test_rubbish_behind_a_stream_is_told(tmp_path):
 
 @pytest.mark.parametrize("packing", ["gz", "bz2", "xz", "zst"])
 def test_a_bomb_is_stopped_in_bounded_memory(tmp_path, monkeypatch, packing):
-    monkeypatch.setattr(inputs, "MAX_SILENCE_BYTES", 96 << 20)
+    monkeypatch.setattr(bounds, "MAX_SILENCE_BYTES", 96 << 20)
     bomb = write(tmp_path, PACKERS[packing](bytes(160 << 20)))
     assert bomb.path.stat().st_size < 1 << 20
     tracemalloc.start()

@@ -291,12 +291,12 @@ def test_an_unpacked_scisummnet_reads_as_the_archive(folder, tmp_path):
 
 def test_a_paper_stays_with_its_citing_sentences(folder, monkeypatch):
     expected = Counter(pair.id for pair in read(folder / "scisumm.tar.xz").pairs)
-    monkeypatch.setattr("curate.harvest.papers.files.BLOCK_BYTES", 1)
+    monkeypatch.setattr("curate.harvest.reading.bounds.BLOCK_BYTES", 1)
     assert Counter(pair.id for pair in read(folder / "scisumm.tar.xz").pairs) == expected
 
 
 def test_small_blocks_give_the_same_records(folder, everything, monkeypatch):
-    monkeypatch.setattr("curate.harvest.reading.inputs.BLOCK_BYTES", 1_000)
+    monkeypatch.setattr("curate.harvest.reading.bounds.BLOCK_BYTES", 1_000)
     small = read(folder)
     assert Counter(pair.id for pair in small.pairs) == Counter(p.id for p in everything.pairs)
     assert small.reasons == everything.reasons

@@ -12,12 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.harvest.passages import pdf as passages_pdf
-from curate.harvest.passages import source as passages
 from curate.harvest.passages.sections import markdown_sections, unwrapped
 from curate.harvest.passages.source import PassagesHarvest
 from curate.harvest.passages.split import count_tokens, sentences
 from curate.harvest.passages.split import passages as split
-from curate.harvest.reading import inputs
+from curate.harvest.reading import bounds
 from curate.schema import to_table
 from tests.harvest.made.passages import pdf
 from tests.harvest.reading import harvested
@@ -140,9 +139,9 @@ def test_lines_that_were_broken_are_joined_and_others_are_not():
 
 
 def test_a_long_text_is_read_in_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr(inputs, "BLOCK_BYTES", 20_000)
-    monkeypatch.setattr(passages, "BLOCK_BYTES", 20_000)
-    monkeypatch.setattr(inputs, "_READ_BYTES", 5_000)
+    monkeypatch.setattr(bounds, "BLOCK_BYTES", 20_000)
+    monkeypatch.setattr(bounds, "BLOCK_BYTES", 20_000)
+    monkeypatch.setattr(bounds, "READ_BYTES", 5_000)
     text = "\n\n".join(prose(5, start=5 * i) for i in range(400))
     (tmp_path / "book.txt").write_text(text)
     (tmp_path / "packed.txt.gz").write_bytes(gzip.compress(text.encode()))

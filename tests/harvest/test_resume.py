@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from curate.harvest.reading.inputs import BLOCK_BYTES
+from curate.harvest.reading import bounds
 from tests.engine.small import contents, start
 
 BLOCKS = 6
@@ -66,7 +66,7 @@ def test_a_killed_harvest_goes_on_where_it_was(tmp_path, stage):
     dump.mkdir()
     size, lines = 0, made(random.Random(4))
     with gzip.open(dump / name, "wb", compresslevel=1) as file:
-        while size < BLOCKS * BLOCK_BYTES:
+        while size < BLOCKS * bounds.BLOCK_BYTES:
             size += file.write(next(lines))
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(f"stages:\n  pairs: {{{stage}: {{path: {dump}}}}}\n")

@@ -13,8 +13,8 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.harvest.reading import inputs, rows_arrow, rows_csv, rows_json
-from curate.harvest.reading.inputs import File
+from curate.harvest.reading import bounds, rows_csv
+from curate.harvest.reading.files import File
 from curate.harvest.reading.rows import (
     MAX_TEXT_CHARS,
     Block,
@@ -58,8 +58,7 @@ def number_of_blocks(path):
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Cut every 200 bytes."""
-    for module in (inputs, rows_csv, rows_json, rows_arrow):
-        monkeypatch.setattr(module, "BLOCK_BYTES", 200)
+    monkeypatch.setattr(bounds, "BLOCK_BYTES", 200)
 
 
 RECORDS = [{"a": f"é {i}", "b": i, "c": [1, {"d": '}]"{['}]} for i in range(50)]
@@ -171,8 +170,8 @@ def test_what_python_writes_as_json_is_read(tmp_path):
 
 
 def test_a_list_of_a_record_too_long_ends_there(tmp_path, monkeypatch):
-    monkeypatch.setattr(rows_json, "MAX_RECORD_BYTES", 1000)
-    monkeypatch.setattr(inputs, "_READ_BYTES", 500)
+    monkeypatch.setattr(bounds, "MAX_RECORD_BYTES", 1000)
+    monkeypatch.setattr(bounds, "READ_BYTES", 500)
     path = tmp_path / "a.json"
     path.write_text(json.dumps([{"a": 1}, {"a": "x" * 5000}, {"a": 2}]), "utf-8")
     rows, drops = read(path)
@@ -195,7 +194,7 @@ def test_csv_is_read_in_blocks_as_python_reads_it_whole(tmp_path_factory, record
     path.write_text(written.getvalue(), "utf-8", newline="")
     form = rows_csv.Form(delimiter, True, ("left", "middle", "right"), True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rows_csv, "BLOCK_BYTES", 40)
+        patch.setattr(bounds, "BLOCK_BYTES", 40)
         chunks = list(rows_csv.cut_quoted(File(path, "a.csv"), form))
     read_back = [
         fields

@@ -13,8 +13,8 @@ import py7zr
 import pytest
 import zstandard
 
-from curate.harvest.reading import inputs
-from curate.harvest.reading.inputs import File
+from curate.harvest.reading import bounds
+from curate.harvest.reading.files import File
 from curate.harvest.stackexchange.links import load_links
 from curate.harvest.stackexchange.sites import language_of, license_of, site_of, source_of
 from curate.harvest.stackexchange.source import StackExchangeHarvest
@@ -268,7 +268,7 @@ def test_blocks_of_any_size(tmp_path, monkeypatch, ends):
     path = tmp_path / "garden.stackexchange.com/Posts.xml"
     path.write_bytes(table(rows).replace(b"\r\n", ends.encode()))
     whole = harvested(StackExchangeHarvest(path=str(path)))
-    monkeypatch.setattr(inputs, "BLOCK_BYTES", 700)
+    monkeypatch.setattr(bounds, "BLOCK_BYTES", 700)
     source = StackExchangeHarvest(path=str(path))
     assert sum(1 for unit in source.units() for _ in source.cut(unit)) >= 10
     small = harvested(source)

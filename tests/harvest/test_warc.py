@@ -7,8 +7,10 @@ import zstandard
 from warcio.archiveiterator import ArchiveIterator
 from warcio.exceptions import ArchiveLoadFailed
 
-from curate.harvest.reading.inputs import Chunk, File, find, stream_units
-from curate.harvest.reading.seven_zip import DamagedError
+from curate.harvest.reading import bounds
+from curate.harvest.reading.damage import DamagedError
+from curate.harvest.reading.files import File, find
+from curate.harvest.reading.streams import Chunk, stream_units
 from curate.harvest.web import warc
 from curate.harvest.web.warc import archive_blocks, archive_records, http_response
 from curate.stage import Drop
@@ -51,7 +53,7 @@ def test_records_have_type_address_position_and_body(tmp_path):
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_blocks_are_cut_between_records_and_lose_nothing(tmp_path, monkeypatch, packed):
-    monkeypatch.setattr(warc, "BLOCK_BYTES", 5_000)
+    monkeypatch.setattr(bounds, "BLOCK_BYTES", 5_000)
     data = [gzip.compress(r) if packed else r for r in pages()]
     path = written(tmp_path, *data, name="a.warc.gz" if packed else "a.warc")
     assert len(cut(path)) > 10
@@ -61,7 +63,7 @@ def test_blocks_are_cut_between_records_and_lose_nothing(tmp_path, monkeypatch, 
 
 
 def test_no_more_than_some_records_are_held(tmp_path, monkeypatch):
-    monkeypatch.setattr(warc, "BLOCK_BYTES", 5_000)
+    monkeypatch.setattr(bounds, "BLOCK_BYTES", 5_000)
     held = []
     fill = warc._Cutter._fill
     monkeypatch.setattr(
@@ -72,7 +74,7 @@ def test_no_more_than_some_records_are_held(tmp_path, monkeypatch):
 
 
 def test_a_record_that_is_too_long_is_passed_over(tmp_path, monkeypatch):
-    monkeypatch.setattr(warc, "MAX_RECORD_BYTES", 1_000)
+    monkeypatch.setattr(bounds, "MAX_RECORD_BYTES", 1_000)
     long = record("http://a.b/long", b"x" * 5_000)
     records, drops = read(
         written(tmp_path, record("http://a.b/1", b""), long, record("http://a.b/2", b""))
@@ -127,7 +129,7 @@ def test_a_packed_file_that_is_damaged_gives_what_comes_before(tmp_path):
 
 
 def test_a_stream_without_any_record_ends(tmp_path, monkeypatch):
-    monkeypatch.setattr(warc, "MAX_SILENCE_BYTES", 1 << 22)
+    monkeypatch.setattr(bounds, "MAX_SILENCE_BYTES", 1 << 22)
     path = written(tmp_path, gzip.compress(b"WARC" + b"\0" * (1 << 25)), name="a.warc.gz")
     assert [d.reason for d in read(path)[1]] == ["bomb"]
 

@@ -10,7 +10,7 @@ import mwparserfromhell
 import pytest
 from lxml import etree
 
-from curate.harvest.reading import inputs
+from curate.harvest.reading import bounds
 from curate.harvest.wikipedia import dump as wiki_dump
 from curate.harvest.wikipedia.dump import Site, site_of
 from curate.harvest.wikipedia.markup import sections
@@ -151,7 +151,7 @@ def test_every_packing_gives_the_same_records_however_it_is_cut(tmp_path, monkey
     (tmp_path / "wiki.xml").unlink()
     (tmp_path / name).write_bytes(PACKED[name](listed))
     whole = read(tmp_path)
-    monkeypatch.setattr(inputs, "BLOCK_BYTES", 3000)
+    monkeypatch.setattr(bounds, "BLOCK_BYTES", 3000)
     monkeypatch.setattr(wiki_dump, "GROUP_BYTES", 1500)
     assert sum(1 for unit in WikipediaHarvest(path=str(tmp_path)).units()) == 1
     small = read(tmp_path)

@@ -41,21 +41,16 @@ from curate.harvest.bitext.lines import (
 from curate.harvest.bitext.po import charset_of, read_catalogue
 from curate.harvest.bitext.text import Text, both_ways, refusal, without_number
 from curate.harvest.bitext.tmx import END, read_units, source_language
-from curate.harvest.reading.charset import decoded_html
-from curate.harvest.reading.inputs import (
-    Chunk,
+from curate.harvest.reading.charset import decoded, decoded_html
+from curate.harvest.reading.documents import (
     Document,
-    File,
-    chunk_of,
-    decoded,
     document_blocks,
     document_units,
     documents,
     is_archive,
-    plain_name,
-    stream_blocks,
-    stream_units,
 )
+from curate.harvest.reading.files import File, plain_name
+from curate.harvest.reading.streams import Chunk, chunk_of, stream_blocks, stream_units
 from curate.harvest.text.extract import language_tag
 from curate.harvest.text.languages import known_tag, split_language, written
 from curate.harvest.text.texts import collapsed, says_little

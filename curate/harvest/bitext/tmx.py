@@ -9,8 +9,9 @@ from functools import cache
 from typing import Any
 
 from curate.errors import MissingExtraError
-from curate.harvest.reading.inputs import File, unpacked
-from curate.harvest.reading.seven_zip import DamagedError
+from curate.harvest.reading.damage import DamagedError
+from curate.harvest.reading.files import File
+from curate.harvest.reading.unpacking import unpacked
 from curate.harvest.text.texts import collapsed
 
 END = b"</tu>"

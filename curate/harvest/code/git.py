@@ -27,7 +27,7 @@ from curate.harvest.code.packages import (
     package_of,
     web_address,
 )
-from curate.harvest.reading.inputs import decoded
+from curate.harvest.reading.charset import decoded
 
 BLOCK_COMMITS = 200
 MAX_FILES = 50

@@ -54,16 +54,9 @@ from curate.harvest.code.tree import (
     search,
 )
 from curate.harvest.code.tree import Found as Tree
-from curate.harvest.reading.inputs import (
-    Document,
-    File,
-    decoded,
-    document_blocks,
-    document_units,
-    documents,
-    find,
-    fingerprint,
-)
+from curate.harvest.reading.charset import decoded
+from curate.harvest.reading.documents import Document, document_blocks, document_units, documents
+from curate.harvest.reading.files import File, find, fingerprint
 from curate.schema import Doc, Pair, Record
 from curate.stage import Drop, Found, Unit
 
@@ -117,7 +110,7 @@ class _Commits:
 
 @dataclass(frozen=True, slots=True)
 class _Sources:
-    """Source files of one package, as `inputs.documents` reads them."""
+    """Source files of one package, as `documents` reads them."""
 
     package: Package
     items: list[File | Document | Drop]

@@ -22,7 +22,7 @@ from curate.harvest.code.packages import (
     merged,
     package_of,
 )
-from curate.harvest.reading.inputs import File, fingerprint
+from curate.harvest.reading.files import File, fingerprint
 from curate.stage import Drop
 
 ARCHIVES = (".whl", ".zip", ".jar", ".tar", ".tgz", ".crate")

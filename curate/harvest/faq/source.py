@@ -24,19 +24,10 @@ from curate.harvest.faq.html import read_html
 from curate.harvest.faq.jsonld import read_jsonld
 from curate.harvest.faq.marked import markdown_sections, pod_sections
 from curate.harvest.faq.text import Faq, Question, of_the_site, paired
-from curate.harvest.reading.charset import decoded_html
-from curate.harvest.reading.inputs import (
-    Chunk,
-    Document,
-    File,
-    decoded,
-    document_blocks,
-    document_units,
-    documents,
-    plain_name,
-    stream_blocks,
-    stream_units,
-)
+from curate.harvest.reading.charset import decoded, decoded_html
+from curate.harvest.reading.documents import Document, document_blocks, document_units, documents
+from curate.harvest.reading.files import File, plain_name
+from curate.harvest.reading.streams import Chunk, stream_blocks, stream_units
 from curate.harvest.text.languages import NAMES, in_script, is_english_instead, split_language
 from curate.harvest.text.texts import says_little, shortened
 from curate.schema import Doc, Pair

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from curate.harvest.reading.inputs import File, decoded, fingerprint, plain_name, unpacked
+from curate.harvest.reading.charset import decoded
+from curate.harvest.reading.damage import DamagedError
+from curate.harvest.reading.files import File, fingerprint, plain_name
 from curate.harvest.reading.lines import lines
-from curate.harvest.reading.seven_zip import DamagedError
+from curate.harvest.reading.unpacking import unpacked
 from curate.stage import Drop, Unit
 
 BLOCK_BYTES = 1 << 20

@@ -30,18 +30,12 @@ from curate.harvest.glossary.dictd import (
     entry_blocks,
 )
 from curate.harvest.glossary.text import Entry, folded, read_entry
-from curate.harvest.reading.inputs import (
-    Chunk,
-    File,
-    chunk_of,
-    decoded,
-    fingerprint,
-    plain_name,
-    stream_blocks,
-    unpacked,
-)
+from curate.harvest.reading.charset import decoded
+from curate.harvest.reading.damage import DamagedError
+from curate.harvest.reading.files import File, fingerprint, plain_name
 from curate.harvest.reading.rows_csv import Form, cut_quoted, form_of, read_records
-from curate.harvest.reading.seven_zip import DamagedError
+from curate.harvest.reading.streams import Chunk, chunk_of, stream_blocks
+from curate.harvest.reading.unpacking import unpacked
 from curate.harvest.text.html import text_of
 from curate.harvest.text.texts import shortened
 from curate.schema import Doc, Pair

@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 
 from curate.harvest.labelled.classes import RING_TEXTS, Classes, rank, survey
 from curate.harvest.labelled.forms import Form, LabelledColumns, Reading, reading_of
-from curate.harvest.reading.inputs import File
+from curate.harvest.reading.files import File
 from curate.harvest.reading.rows import Block, Row, RowSource, number_in, text_in
 from curate.schema import Doc, Pair, Record, content_id
 from curate.stage import Drop, Found, Joined, Piece, Unit

@@ -29,19 +29,13 @@ from curate.harvest.news.articles import (
     columns_of,
 )
 from curate.harvest.news.feeds import articles_of_feed
-from curate.harvest.reading.inputs import (
-    Document,
-    File,
-    document_blocks,
-    document_units,
-    documents,
-    plain_name,
-    stream_units,
-    unpacked,
-)
+from curate.harvest.reading.damage import DamagedError
+from curate.harvest.reading.documents import Document, document_blocks, document_units, documents
+from curate.harvest.reading.files import File, plain_name
 from curate.harvest.reading.rows import Block, Row, blocks_of, rows_of
 from curate.harvest.reading.rows_json import is_document
-from curate.harvest.reading.seven_zip import DamagedError
+from curate.harvest.reading.streams import stream_units
+from curate.harvest.reading.unpacking import unpacked
 from curate.harvest.text.extract import host_of, language_tag
 from curate.harvest.text.texts import (
     plain,

@@ -19,22 +19,18 @@ from curate.harvest.papers.json import (
 from curate.harvest.papers.model import Reading
 from curate.harvest.papers.scisumm import is_paper, paper_folder, read_scisumm
 from curate.harvest.papers.xml import ACL_END, OAI_END, read_acl, read_oai
-from curate.harvest.reading.inputs import (
-    BLOCK_BYTES,
-    MAX_RECORD_BYTES,
-    Chunk,
+from curate.harvest.reading import bounds
+from curate.harvest.reading.damage import DamagedError
+from curate.harvest.reading.documents import (
     Document,
-    File,
     document_units,
-    gathered,
     is_archive,
     member_streams,
     read_document,
-    stream_blocks,
-    stream_units,
-    unpacked,
 )
-from curate.harvest.reading.seven_zip import DamagedError
+from curate.harvest.reading.files import File
+from curate.harvest.reading.streams import Chunk, gathered, stream_blocks, stream_units
+from curate.harvest.reading.unpacking import unpacked
 from curate.stage import Drop, Found, Unit
 
 Read = Callable[[bytes, Reading], Iterator[Found]]
@@ -144,7 +140,7 @@ def _groups(folders: dict[str, list[File]]) -> Iterator[list[File]]:
     size = 0
     for files in folders.values():
         bytes_ = sum(file.path.stat().st_size for file in files)
-        if group and size + bytes_ > BLOCK_BYTES // 2:
+        if group and size + bytes_ > bounds.BLOCK_BYTES // 2:
             yield group
             group, size = [], 0
         group += sorted(files, key=lambda file: (not is_paper(file.name), file.name))
@@ -207,7 +203,7 @@ def _archive_blocks(unit: Unit, part: Part, file: File) -> Iterator[Unit]:
         name, pieces = _sniffed(pieces, part.format)
         if name is None or FORMATS[name].boundary is None:
             # A paper stays with the sentences that cite it, which come next.
-            if size >= BLOCK_BYTES and is_paper(member.name):
+            if size >= bounds.BLOCK_BYTES and is_paper(member.name):
                 yield block("scisummnet", *held)
                 held, size = [], 0
             held.append(_document(member, pieces) if name else unknown(member.name))
@@ -244,8 +240,10 @@ def _document(member: File, pieces: Iterator[bytes]) -> Document | Drop:
     try:
         for piece in pieces:
             held += piece
-            if len(held) > MAX_RECORD_BYTES:
-                return Drop("too_long", f"{member.name}: longer than {MAX_RECORD_BYTES:,} bytes")
+            if len(held) > bounds.MAX_RECORD_BYTES:
+                return Drop(
+                    "too_long", f"{member.name}: longer than {bounds.MAX_RECORD_BYTES:,} bytes"
+                )
     except DamagedError as error:
         return Drop(error.reason, f"{member.name}: at byte {len(held)} of its content: {error}")
     return Document(member.name, bytes(held))

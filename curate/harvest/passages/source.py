@@ -24,23 +24,18 @@ from curate.harvest.passages.sections import (
     unwrapped,
 )
 from curate.harvest.passages.split import Count, count_tokens, passages
-from curate.harvest.reading.charset import decoded_html
-from curate.harvest.reading.inputs import (
-    BLOCK_BYTES,
-    Chunk,
+from curate.harvest.reading import bounds
+from curate.harvest.reading.charset import decoded, decoded_html
+from curate.harvest.reading.documents import (
     Document,
-    File,
-    decoded,
     document_blocks,
     document_units,
-    fingerprint,
     is_archive,
-    plain_name,
     read_document,
-    stream_blocks,
-    stream_units,
 )
+from curate.harvest.reading.files import File, fingerprint, plain_name
 from curate.harvest.reading.rows import text_in
+from curate.harvest.reading.streams import Chunk, stream_blocks, stream_units
 from curate.harvest.text.extract import ExtractionError, extract
 from curate.licenses import NOASSERTION
 from curate.schema import Kind, Passage, Record
@@ -227,7 +222,7 @@ def _is_stream(file: File) -> bool:
     name = plain_name(file.name)
     if not name.lower().endswith(_TEXT) or is_archive(file):
         return False
-    return name != file.name or file.path.stat().st_size > BLOCK_BYTES
+    return name != file.name or file.path.stat().st_size > bounds.BLOCK_BYTES
 
 
 def _is_pdf(file: File) -> bool:

@@ -1,4 +1,4 @@
-"""The encoding of a web page: what it is, what is said of it, and what is left to guess."""
+"""The encoding of a text or a web page: what it is, what is said of it, and what is left to guess."""
 
 from __future__ import annotations
 
@@ -81,3 +81,19 @@ def _guess(data: bytes) -> str:
     high = b" ".join(_HIGH.findall(data, 0, 1 << 18)[:50])[:_HEAD_BYTES]
     best = from_bytes(high).best() if high else None
     return best.encoding if best else "cp1252"
+
+
+def decoded(data: bytes, declared: str | None = None) -> str:
+    """Decode text: by its byte order mark, as declared, as UTF-8, at last as Windows-1252.
+
+    Never fails: what fits nothing is decoded with replacement characters.
+    """
+    for mark, encoding in _BOMS.items():
+        if data.startswith(mark):
+            return data.decode(encoding, "replace")
+    for encoding in filter(None, (declared, "utf-8", "cp1252")):
+        try:
+            return data.decode(encoding)
+        except (UnicodeDecodeError, LookupError):
+            continue
+    return data.decode("utf-8", "replace")

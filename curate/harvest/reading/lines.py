@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from curate.harvest.reading.inputs import MAX_RECORD_BYTES, MAX_SILENCE_BYTES, File, unpacked
-from curate.harvest.reading.seven_zip import DamagedError
+from curate.harvest.reading import bounds
+from curate.harvest.reading.damage import DamagedError
+from curate.harvest.reading.files import File
+from curate.harvest.reading.unpacking import unpacked
 
 
 def lines(file: File) -> Iterator[bytes | None]:
@@ -27,8 +29,8 @@ def lines(file: File) -> Iterator[bytes | None]:
             held, size = [], 0
         if rest:
             size += len(rest)
-            held = [*held, rest] if size <= MAX_RECORD_BYTES else [b""]
-        if size > MAX_SILENCE_BYTES:
+            held = [*held, rest] if size <= bounds.MAX_RECORD_BYTES else [b""]
+        if size > bounds.MAX_SILENCE_BYTES:
             raise DamagedError("bomb", f"no line ends in {size:,} bytes")
     if held:
         yield _joined(held, size)
@@ -42,4 +44,4 @@ def _pieces(file: File) -> Iterator[bytes | DamagedError]:
 
 
 def _joined(held: list[bytes], size: int) -> bytes | None:
-    return b"".join(held).removesuffix(b"\r") if size <= MAX_RECORD_BYTES else None
+    return b"".join(held).removesuffix(b"\r") if size <= bounds.MAX_RECORD_BYTES else None

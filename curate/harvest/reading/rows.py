@@ -25,15 +25,10 @@ from pydantic import field_validator, model_validator
 from curate.errors import MissingExtraError
 from curate.harvest.base import FileSource
 from curate.harvest.reading import rows_arrow, rows_csv, rows_json
-from curate.harvest.reading.inputs import (
-    Chunk,
-    File,
-    plain_name,
-    stream_blocks,
-    stream_units,
-    unpacked,
-)
-from curate.harvest.reading.seven_zip import DamagedError
+from curate.harvest.reading.damage import DamagedError
+from curate.harvest.reading.files import File, plain_name
+from curate.harvest.reading.streams import Chunk, stream_blocks, stream_units
+from curate.harvest.reading.unpacking import unpacked
 from curate.stage import Drop, Unit
 
 Needs = Callable[[list[str]], list[str]]

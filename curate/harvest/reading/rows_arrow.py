@@ -15,7 +15,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate.harvest.reading.inputs import BLOCK_BYTES, File
+from curate.harvest.reading import bounds
+from curate.harvest.reading.files import File
 from curate.stage import Drop
 
 PARQUET, ARROW, ARROW_STREAM = b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"
@@ -45,7 +46,7 @@ def is_columnar(head: bytes) -> bool:
 
 
 def cut_batches(file: File, head: bytes) -> Iterator[Batches | Drop]:
-    """Cut a file into row groups, or record batches of about `BLOCK_BYTES` together."""
+    """Cut a file into row groups, or record batches of about `bounds.BLOCK_BYTES` together."""
     row = 0
     try:
         with _sizes(file, head) as sizes:
@@ -53,7 +54,7 @@ def cut_batches(file: File, head: bytes) -> Iterator[Batches | Drop]:
             for number, (rows, size) in enumerate(sizes, 1):
                 held += size
                 count, row = number, row + rows
-                if held >= BLOCK_BYTES:
+                if held >= bounds.BLOCK_BYTES:
                     yield Batches(file, begin, number, start)
                     begin, start, held = number, row, 0
             if begin < count:

@@ -11,8 +11,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from curate.harvest.reading.inputs import BLOCK_BYTES, Chunk, File, unpacked
-from curate.harvest.reading.seven_zip import DamagedError
+from curate.harvest.reading import bounds
+from curate.harvest.reading.damage import DamagedError
+from curate.harvest.reading.files import File
+from curate.harvest.reading.streams import Chunk
+from curate.harvest.reading.unpacking import unpacked
 from curate.stage import Drop
 
 MAX_FIELD_BYTES = 1 << 20
@@ -179,12 +182,12 @@ def _is_open(lines: list[str], form: Form) -> bool:
 
 
 def cut_quoted(file: File, form: Form) -> Iterator[Chunk | Drop]:
-    """Cut a file with quoted fields behind records, in blocks of about `BLOCK_BYTES`."""
+    """Cut a file with quoted fields behind records, in blocks of about `bounds.BLOCK_BYTES`."""
     pieces = _Pieces(file)
     start, held = 0, 0
     for length, _ in _records((line.decode(_BYTES) for line in pieces), form):
         held += length
-        if held >= BLOCK_BYTES:
+        if held >= bounds.BLOCK_BYTES:
             yield Chunk(file, start, start + held, pieces.take(held))
             start, held = start + held, 0
     if held:

@@ -14,14 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from curate.errors import MissingExtraError
-from curate.harvest.reading.inputs import (
-    BLOCK_BYTES,
-    MAX_RECORD_BYTES,
-    Chunk,
-    File,
-    unpacked,
-)
-from curate.harvest.reading.seven_zip import DamagedError
+from curate.harvest.reading import bounds
+from curate.harvest.reading.damage import DamagedError
+from curate.harvest.reading.files import File
+from curate.harvest.reading.streams import Chunk
+from curate.harvest.reading.unpacking import unpacked
 from curate.stage import Drop
 
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}"]', re.DOTALL)
@@ -107,7 +104,7 @@ def _parsed(data: bytes, encoding: str) -> Any:
 
 
 def cut_document(file: File) -> Iterator[Elements | Drop]:
-    """Cut a JSON document between records, in blocks of about `BLOCK_BYTES`.
+    """Cut a JSON document between records, in blocks of about `bounds.BLOCK_BYTES`.
 
     Damage that leaves open where the next record begins ends it with a `Drop`.
     """
@@ -154,9 +151,9 @@ class _Scan:
                 yield from self._close()
         else:
             self.seen = len(self.held)
-        if len(self.held) - self.done > MAX_RECORD_BYTES:
+        if len(self.held) - self.done > bounds.MAX_RECORD_BYTES:
             yield from self.cut(self.done)
-            yield self._lost("too_long", f"longer than {MAX_RECORD_BYTES:,} bytes")
+            yield self._lost("too_long", f"longer than {bounds.MAX_RECORD_BYTES:,} bytes")
             self.over = True
 
     def _open(self, mark: bytes) -> None:
@@ -173,7 +170,7 @@ class _Scan:
         self.depth -= 1
         if self.inside and self.depth == self.level:
             self.done = self.seen
-            if self.done >= BLOCK_BYTES:
+            if self.done >= bounds.BLOCK_BYTES:
                 yield from self.cut(self.done)
         elif self.inside and self.depth < self.level:
             yield from self.cut(self.seen - 1)

@@ -10,20 +10,10 @@ from types import ModuleType
 from typing import Any
 
 from curate.errors import MissingExtraError
+from curate.harvest.reading.damage import DamagedError
 
 _HELD_PIECES = 8
 _POLL_SECONDS = 0.1
-
-
-class DamagedError(Exception):
-    """A packed file cannot be read any further.
-
-    :param reason: the reason of the drop: `truncated`, `damaged`, `bomb`, `unreadable`.
-    """
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
 
 
 def names_in_7z(path: Path) -> list[str]:

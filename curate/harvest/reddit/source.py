@@ -25,7 +25,7 @@ from pydantic import Field
 
 from curate.errors import MissingExtraError
 from curate.harvest.base import StreamSource
-from curate.harvest.reading.inputs import Chunk
+from curate.harvest.reading.streams import Chunk
 from curate.harvest.reddit.rules import by_machine, own_words, reddit_text, repaired, said
 from curate.schema import Doc, Pair, Record
 from curate.stage import Drop, Found, Joined, Piece

@@ -7,7 +7,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from curate.harvest.reading.inputs import Chunk, File, stream_blocks
+from curate.harvest.reading.files import File
+from curate.harvest.reading.streams import Chunk, stream_blocks
 from curate.harvest.stackexchange.rows import BOUNDARY, Row, read_rows, whole
 from curate.stage import Unit
 

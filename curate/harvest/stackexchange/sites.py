@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePosixPath
 
-from curate.harvest.reading.inputs import File
+from curate.harvest.reading.files import File
 
 _OWN_HOSTS = {
     "stackoverflow": "stackoverflow.com",

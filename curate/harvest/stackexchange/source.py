@@ -11,7 +11,9 @@ import xxhash
 from pydantic import Field
 
 from curate.harvest.base import StreamSource
-from curate.harvest.reading.inputs import Chunk, File, fingerprint, members_of, stream_blocks
+from curate.harvest.reading.files import File, fingerprint
+from curate.harvest.reading.streams import Chunk, stream_blocks
+from curate.harvest.reading.unpacking import members_of
 from curate.harvest.stackexchange.links import DUPLICATE, Links, link_of, load_links
 from curate.harvest.stackexchange.pairs import Link, Maker, Post
 from curate.harvest.stackexchange.rows import BOUNDARY, Broken, Row, read_rows, whole

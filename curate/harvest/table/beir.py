@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from curate.harvest.reading.inputs import File, find, plain_name
+from curate.harvest.reading.files import File, find, plain_name
 from curate.harvest.reading.rows import Block, Row, blocks_of, number_in, rows_of, text_in
 from curate.stage import Drop, Found, Piece
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from curate.harvest.reading.inputs import File
+from curate.harvest.reading.files import File
 from curate.harvest.reading.rows import Row, RowSource, items_in, number_in, text_in
 from curate.harvest.table import beir as table_beir
 from curate.harvest.table.layouts import Columns, Layout, layout_of, value_at

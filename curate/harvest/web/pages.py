@@ -9,17 +9,11 @@ from typing import Any, ClassVar, NamedTuple
 
 from curate.harvest.base import FileSource
 from curate.harvest.reading.charset import decoded_html
-from curate.harvest.reading.inputs import (
-    Chunk,
-    Document,
-    File,
-    document_blocks,
-    document_units,
-    documents,
-    stream_units,
-    unpacked,
-)
-from curate.harvest.reading.seven_zip import DamagedError
+from curate.harvest.reading.damage import DamagedError
+from curate.harvest.reading.documents import Document, document_blocks, document_units, documents
+from curate.harvest.reading.files import File
+from curate.harvest.reading.streams import Chunk, stream_units
+from curate.harvest.reading.unpacking import unpacked
 from curate.harvest.text.extract import ExtractionError, Page, extract
 from curate.harvest.text.frames import Frames
 from curate.harvest.web.warc import (

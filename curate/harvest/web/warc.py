@@ -18,15 +18,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from curate.errors import MissingExtraError
-from curate.harvest.reading.inputs import (
-    BLOCK_BYTES,
-    MAX_RECORD_BYTES,
-    MAX_SILENCE_BYTES,
-    Chunk,
-    File,
-    unpacked,
-)
-from curate.harvest.reading.seven_zip import DamagedError
+from curate.harvest.reading import bounds
+from curate.harvest.reading.damage import DamagedError
+from curate.harvest.reading.files import File
+from curate.harvest.reading.streams import Chunk
+from curate.harvest.reading.unpacking import unpacked
 from curate.stage import Drop, Unit
 
 MAX_HEADER_BYTES = 32 << 10
@@ -87,7 +83,7 @@ def archive_blocks(unit: Unit) -> Iterator[Unit]:
     """Cut a file of records into blocks of whole records.
 
     The payload of a block is a `Chunk`, or a `Drop` for what is damaged, cut off, or longer than
-    `MAX_RECORD_BYTES`.
+    `bounds.MAX_RECORD_BYTES`.
     """
     file: File = unit.payload
     try:
@@ -117,13 +113,13 @@ class _Cutter:
             frame = _frame(self.held, self.at)
             if frame is None:
                 yield from self._resume()
-            elif frame.length > MAX_RECORD_BYTES:
+            elif frame.length > bounds.MAX_RECORD_BYTES:
                 yield from self._pass_over(frame)
             elif not self._fill(self.at + frame.header + frame.length):
                 break
             else:
                 self.at += frame.header + frame.length
-                if self.at >= BLOCK_BYTES:
+                if self.at >= bounds.BLOCK_BYTES:
                     yield from self._flush()
         yield from self._flush()
         if self.damage is not None:
@@ -182,12 +178,12 @@ class _Cutter:
         where, begin = self._where(), self.start
         while (found := _RECORD.search(self.held)) is None and not self.ended:
             self._forget(max(0, len(self.held) - MAX_HEADER_BYTES))
-            if self.start - begin > MAX_SILENCE_BYTES:
+            if self.start - begin > bounds.MAX_SILENCE_BYTES:
                 self.ended = True
             self._fill(len(self.held) + 1)
         self._forget(found.end() if found else len(self.held))
         skipped = self.start - begin
-        reason = "bomb" if skipped > MAX_SILENCE_BYTES else "damaged"
+        reason = "bomb" if skipped > bounds.MAX_SILENCE_BYTES else "damaged"
         yield Drop(reason, f"{where}: {skipped:,} bytes that are no record")
 
 
@@ -296,7 +292,7 @@ def _decoded(body: bytes, encoding: str) -> bytes:
 
 
 def _inflated(body: bytes, wbits: int) -> bytes:
-    return _bounded(zlib.decompressobj(wbits).decompress(body, MAX_RECORD_BYTES + 1))
+    return _bounded(zlib.decompressobj(wbits).decompress(body, bounds.MAX_RECORD_BYTES + 1))
 
 
 def _zstd(body: bytes) -> bytes:
@@ -306,12 +302,14 @@ def _zstd(body: bytes) -> bytes:
         raise MissingExtraError("zstandard", "harvest") from None
     machine = zstandard.ZstdDecompressor(max_window_size=2**27)
     try:
-        return machine.stream_reader(io.BytesIO(body)).read(MAX_RECORD_BYTES + 1)
+        return machine.stream_reader(io.BytesIO(body)).read(bounds.MAX_RECORD_BYTES + 1)
     except zstandard.ZstdError as error:
         raise DamagedError("damaged", f"content encoding zstd: {error}") from None
 
 
 def _bounded(data: bytes) -> bytes:
-    if len(data) > MAX_RECORD_BYTES:
-        raise DamagedError("bomb", f"a body of more than {MAX_RECORD_BYTES:,} bytes when unpacked")
+    if len(data) > bounds.MAX_RECORD_BYTES:
+        raise DamagedError(
+            "bomb", f"a body of more than {bounds.MAX_RECORD_BYTES:,} bytes when unpacked"
+        )
     return data

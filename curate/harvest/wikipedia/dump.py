@@ -19,14 +19,11 @@ from typing import Any
 from urllib.parse import quote
 
 from curate.errors import MissingExtraError
-from curate.harvest.reading.inputs import (
-    MAX_RECORD_BYTES,
-    MAX_SILENCE_BYTES,
-    Chunk,
-    File,
-    unpacked,
-)
-from curate.harvest.reading.seven_zip import DamagedError
+from curate.harvest.reading import bounds
+from curate.harvest.reading.damage import DamagedError
+from curate.harvest.reading.files import File
+from curate.harvest.reading.streams import Chunk
+from curate.harvest.reading.unpacking import unpacked
 from curate.stage import Drop
 
 PAGE, PAGE_END = b"<page>", b"</page>"
@@ -233,7 +230,7 @@ class _Splitter:
             if last:
                 break
         self._forget(begin)
-        if len(self.held) > MAX_RECORD_BYTES:
+        if len(self.held) > bounds.MAX_RECORD_BYTES:
             self.skipped += len(self.held) - len(PAGE_END)
             self._forget(len(self.held) - len(PAGE_END))
         self.searched = max(0, len(self.held) - len(PAGE_END))
@@ -391,7 +388,7 @@ class _Reader:
                     raise DamagedError("damaged", f"cannot be unpacked: {error}") from None
                 fed = machine.unused_data if machine.eof else b""
                 silent = 0 if PAGE_END in data else silent + len(data)
-                if silent > MAX_SILENCE_BYTES:
+                if silent > bounds.MAX_SILENCE_BYTES:
                     raise DamagedError("bomb", f"no page in {silent:,} bytes")
                 if data:
                     yield data, self.stream >= self.end

@@ -23,7 +23,7 @@ import xxhash
 from pydantic import Field
 
 from curate.harvest.base import FileSource
-from curate.harvest.reading.inputs import Chunk, stream_blocks, stream_units
+from curate.harvest.reading.streams import Chunk, stream_blocks, stream_units
 from curate.harvest.wikipedia.dump import (
     PAGE_END,
     Page,
