@@ -273,7 +273,7 @@ def _encoding(head: bytes) -> str:
 def blocks_of(
     file: File, encoding: str | None, header: tuple[str, ...] | None
 ) -> Iterator[Block | Drop]:
-    """Cut a file between rows, in blocks of about `BLOCK_BYTES`."""
+    """Cut a file between rows, in blocks of about `bounds.BLOCK_BYTES`."""
     try:
         table = table_of(file, encoding, header)
         for content in _contents(table):
