@@ -484,6 +484,7 @@ def test_python_documentation(data):
     assert len(marked) < 20  # mistakes of the translators
 
 
+@pytest.mark.slow
 def test_debian_handbook(data):
     """Another parser counts the paragraphs; a third of them were left in English."""
     from selectolax.lexbor import LexborHTMLParser
@@ -508,6 +509,7 @@ def test_debian_handbook(data):
     assert not any(d.reason == "unaligned" and "div.para" in d.detail for d in found.drops)
 
 
+@pytest.mark.slow
 def test_debian_descriptions(data):
     """The fields are counted; each translation has its English description."""
     folder = data / "bitext" / "debian-descriptions"

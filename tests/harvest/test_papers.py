@@ -518,6 +518,7 @@ def test_s2orc(data):
     assert found.reasons["unknown_paper"] == cited - 4
 
 
+@pytest.mark.slow
 def test_scisummnet(data):
     path = data / "science" / "scisummnet2019.tar.xz"
     found = read(path)
@@ -554,6 +555,7 @@ def test_unarxive(data):
     assert {pair.license for pair in found.pairs} == {"CC-BY-4.0", "CC-BY-SA-4.0", "CC0-1.0"}
 
 
+@pytest.mark.slow
 def test_citations_meet_what_other_sources_tell(data):
     found = read(data / "science")
     pairs = [p for p in found.pairs if p.source == "papers/unarxive" and p.group != p.query]

@@ -323,6 +323,7 @@ def test_where_a_file_lies_is_not_in_the_key(tmp_path):
 # -- real data -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_flattened_reddit_gives_all_its_pairs_though_some_files_are_damaged(data):
     """Counted by a regular expression: 64,856 pairs, of which 96 say nothing and are drops."""
     folder = data / "reddit" / "statement_response"

@@ -274,6 +274,7 @@ def test_nothing_is_lost_of_what_was_made(tmp_path):
 # -- real archives ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_real_archives(data):
     found = harvested(WebHarvest(path=str(data / "warc")))
     assert found.kept + len(found.drops) == sum(records_by_pattern(data).values()) + 1
