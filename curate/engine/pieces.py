@@ -25,7 +25,7 @@ from curate.stage import Piece, Unit
 BUCKET_BYTES = 4 << 20
 """Bytes of the input per bucket; packed inputs have some eight times as many when unpacked."""
 MOST_BUCKETS, LEAST_BUCKETS = 4096, 16
-JOIN_BYTES = 32 << 20
+JOIN_BYTES = 16 << 20
 """Bytes of pieces that are joined at a time; in memory they take about four times as much."""
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from curate.errors import MissingExtraError
 from curate.harvest.reading.damage import DamagedError
 from curate.harvest.reading.files import File
 from curate.harvest.reading.unpacking import unpacked
+from curate.harvest.reading.xml import etree, xml_reader
 from curate.harvest.text.texts import collapsed
 
 END = b"</tu>"
@@ -68,22 +68,16 @@ def read_units(data: bytes, start: int) -> Iterator[TranslationUnit | tuple[int,
 
 
 @cache
-def _etree() -> Any:
-    try:
-        from lxml import etree
-    except ImportError:
-        raise MissingExtraError("lxml", "harvest") from None
-    return etree
+def _parser() -> tuple[Callable[[bytes], Any], tuple[type[Exception], ...]]:
+    """Return a function that parses a unit, and what it raises at bad ones."""
+    return xml_reader(encoding="utf-8")
 
 
 def _unit(data: bytes, offset: int) -> TranslationUnit | tuple[int, str]:
-    etree = _etree()
-    parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, encoding="utf-8"
-    )
+    parse, faults = _parser()
     try:
-        unit = etree.fromstring(data, parser)
-    except (etree.XMLSyntaxError, ValueError) as error:
+        unit = parse(data)
+    except faults as error:
         return offset, str(error)
     variants = []
     for variant in unit.iter("tuv"):
@@ -103,7 +97,7 @@ def _names_page(kind: str | None) -> bool:
 def _shown(segment: Any) -> Iterator[str]:
     """Give the text of a segment, without the codes in it."""
     within = 0
-    for event, element in _etree().iterwalk(segment, events=("start", "end")):
+    for event, element in etree().iterwalk(segment, events=("start", "end")):
         code = element.tag in _CODES
         if event == "start":
             within += code

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from curate.errors import MissingExtraError
 from curate.harvest.news.articles import Article, readable
+from curate.harvest.reading.xml import etree, xml_parser
 from curate.harvest.text.extract import spdx
 from curate.harvest.text.texts import collapsed
 from curate.licenses import NOASSERTION
@@ -25,22 +25,10 @@ def articles_of_feed(data: bytes) -> Iterator[Article | ValueError]:
 
     :raises ValueError: if it is no feed, or, behind the last item, if it is damaged.
     """
+    parser = xml_parser(recover=True, remove_comments=True, remove_pis=True)
     try:
-        from lxml import etree
-    except ImportError:
-        raise MissingExtraError("lxml", "harvest") from None
-    parser = etree.XMLParser(
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        huge_tree=False,
-        recover=True,
-        remove_comments=True,
-        remove_pis=True,
-    )
-    try:
-        root = etree.fromstring(data, parser)
-    except (etree.XMLSyntaxError, ValueError) as error:
+        root = etree().fromstring(data, parser)
+    except (etree().LxmlError, ValueError) as error:
         raise ValueError(f"not well-formed: {error}") from None
     if root is None or _name(root) not in _FEEDS:
         raise ValueError(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from curate.errors import MissingExtraError
 from curate.harvest.papers.ids import ARXIV_METADATA, key, keys, license_of_acl
 from curate.harvest.papers.model import Paper, Reading, paper_found
+from curate.harvest.reading.xml import xml_reader
 from curate.stage import Drop, Found
 
 if TYPE_CHECKING:
@@ -30,20 +30,8 @@ _TAIL = b"</r>"
 
 @cache
 def _parser() -> tuple[Callable[..., Any], tuple[type[Exception], ...]]:
-    """Return what parses one element, without entities, DTDs, networks and depths beyond reason."""
-    try:
-        from lxml import etree
-    except ImportError:
-        raise MissingExtraError("lxml", "harvest") from None
-    parser = etree.XMLParser(
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        huge_tree=False,
-        remove_comments=True,
-        remove_pis=True,
-    )
-    return partial(etree.fromstring, parser=parser), (etree.LxmlError, ValueError)
+    """Return a function that parses one element, and what it raises at bad ones."""
+    return xml_reader(remove_comments=True, remove_pis=True)
 
 
 def parsed(data: bytes) -> Element:

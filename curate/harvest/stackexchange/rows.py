@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from curate.errors import MissingExtraError
+from curate.harvest.reading.xml import xml_reader
 
 BOUNDARY = b"/>"
 """What a row ends with; a dump may have a row to a line, or no lines at all."""
@@ -121,14 +121,7 @@ def _spans(data: bytes) -> Iterator[tuple[int, int]]:
 @lru_cache(maxsize=1)
 def _parser() -> tuple[Callable[[bytes], Any], tuple[type[Exception], ...]]:
     """Return a function that parses an element, and what it raises at bad ones."""
-    try:
-        from lxml import etree
-    except ImportError:
-        raise MissingExtraError("lxml", "harvest") from None
-    parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, encoding="utf-8"
-    )
-    return lambda data: etree.fromstring(data, parser), (etree.XMLSyntaxError, ValueError)
+    return xml_reader(encoding="utf-8")
 
 
 def whole(value: str | None) -> int | None:

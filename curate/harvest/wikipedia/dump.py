@@ -11,19 +11,19 @@ from __future__ import annotations
 
 import bz2
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from curate.errors import MissingExtraError
 from curate.harvest.reading import bounds
 from curate.harvest.reading.damage import DamagedError
 from curate.harvest.reading.files import File
 from curate.harvest.reading.streams import Chunk
 from curate.harvest.reading.unpacking import unpacked
+from curate.harvest.reading.xml import xml_reader
 from curate.stage import Drop
 
 PAGE, PAGE_END = b"<page>", b"</page>"
@@ -165,24 +165,17 @@ Raw = tuple[str, bytes]
 
 
 @cache
-def _parser() -> Any:
-    try:
-        from lxml import etree
-    except ImportError:
-        raise MissingExtraError("lxml", "harvest") from None
-    return etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_pis=True
-    )
+def _parser() -> tuple[Callable[[bytes], Any], tuple[type[Exception], ...]]:
+    """Return a function that parses a page, and what it raises at bad ones."""
+    return xml_reader(remove_pis=True)
 
 
 def parse_page(place: str, raw: bytes) -> Page | Drop:
     """Read the XML of one page. Nothing stands before it that could declare an entity."""
-    parser = _parser()
-    from lxml import etree
-
+    parse, faults = _parser()
     try:
-        root = etree.fromstring(raw, parser)
-    except (etree.XMLSyntaxError, ValueError) as error:
+        root = parse(raw)
+    except faults as error:
         return Drop("damaged", f"{place}: {error}")
     revisions = root.findall("revision")
     title, revision = (root.findtext("title") or "").strip(), revisions[-1] if revisions else None
