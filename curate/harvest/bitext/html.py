@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
-from curate.errors import MissingExtraError
+from curate.harvest.reading.xml import etree, html_tree
 from curate.harvest.text.boilerplate import is_boilerplate
 from curate.harvest.text.extract import language_tag
 from curate.harvest.text.texts import collapsed
@@ -107,27 +106,12 @@ class ParallelPage:
     lengths: dict[str, int]
 
 
-@cache
-def _lxml() -> Any:
-    try:
-        import lxml.html
-    except ImportError:
-        raise MissingExtraError("lxml", "harvest") from None
-    return lxml
-
-
 def read_page(html: str) -> ParallelPage:
     """Read the blocks of a page.
 
     :raises ValueError: if there is no element in it.
     """
-    lxml = _lxml()
-    parser = lxml.html.HTMLParser(encoding="utf-8", no_network=True, huge_tree=False)
-    try:
-        data = html.replace("\0", "").encode("utf-8", "replace")
-        tree = lxml.html.document_fromstring(data, parser=parser)
-    except Exception as error:  # parsers have many, without a common base
-        raise ValueError(f"{type(error).__name__}: {error}") from None
+    tree = html_tree(html)
     lengths: Counter[str] = Counter()
     blocks = []
     for series, text in _texts(tree):
@@ -144,7 +128,7 @@ def _texts(tree: Any) -> Iterator[tuple[str, str]]:
     """Give (series, own text) of each block, in the order of their ends; nothing of what is hidden."""
     open_: list[tuple[str, list[str]]] = [("", [])]
     hidden: Any = None
-    for event, element in _lxml().etree.iterwalk(tree, events=("start", "end")):
+    for event, element in etree().iterwalk(tree, events=("start", "end")):
         tag = element.tag
         if event == "start":
             if (

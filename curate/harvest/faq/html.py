@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from curate.errors import MissingExtraError
 from curate.harvest.faq.jsonld import read_jsonld
 from curate.harvest.faq.text import INLINE_LEVEL, Faq, Section, asks, paired
+from curate.harvest.reading.xml import html_tree, lxml_html
 from curate.harvest.text.boilerplate import is_boilerplate
 from curate.harvest.text.extract import language_tag, spdx
 from curate.harvest.text.html import text_of
@@ -34,27 +33,12 @@ _WRAPPING = re.compile(
 )
 
 
-@cache
-def _lxml() -> Any:
-    try:
-        import lxml.html
-    except ImportError:
-        raise MissingExtraError("lxml", "harvest") from None
-    return lxml.html
-
-
 def read_html(html: str) -> Faq:
     """Read the questions of a page; those that it states as JSON-LD are all that it has.
 
     :raises ValueError: if there is no element in it.
     """
-    lxml = _lxml()
-    data = html.translate(_NO_MARKS).replace("\0", "").encode("utf-8", "replace")
-    parser = lxml.HTMLParser(encoding="utf-8", no_network=True, huge_tree=False)
-    try:
-        tree: HtmlElement = lxml.document_fromstring(data, parser=parser)
-    except Exception as error:  # parsers have many, without a common base
-        raise ValueError(f"{type(error).__name__}: {error}") from None
+    tree: HtmlElement = html_tree(html.translate(_NO_MARKS))
     faq = Faq()
     for script in list(tree.iter("script")):
         if "ld+json" in (script.get("type") or "").lower():
@@ -113,12 +97,14 @@ def _sections(tree: HtmlElement) -> list[Section]:
             _remove(element)
     sections: list[Section] = []
     for element, level in list(_headed(tree))[:MAX_HEADINGS]:
-        heading = collapsed(text_of(_lxml().tostring(element, encoding="unicode", with_tail=False)))
+        heading = collapsed(
+            text_of(lxml_html().tostring(element, encoding="unicode", with_tail=False))
+        )
         if heading:
             _mark(element, len(sections))
             sections.append(Section(level, heading, "", _anchor(element)))
     body = tree.find("body")
-    text = text_of(_lxml().tostring(tree if body is None else body, encoding="unicode"))
+    text = text_of(lxml_html().tostring(tree if body is None else body, encoding="unicode"))
     _fill(sections, text)
     return sections
 
@@ -186,7 +172,7 @@ def _mark(element: HtmlElement, number: int) -> None:
     if anchor:
         element.set("id", anchor)
     if holder is not element:
-        end = _lxml().Element("p")
+        end = lxml_html().Element("p")
         end.text = f"{_OPEN}/{number}{_CLOSE}"
         holder.append(end)
 

@@ -129,9 +129,7 @@ def _members(file: File, wanted: Callable[[str], bool]) -> Iterator[Document | D
         yield from reader(file, wanted)
     except DamagedError as error:
         yield Drop(error.reason, f"{file.name}: {error}")
-    except (OSError, ValueError, EOFError, RuntimeError, NotImplementedError, zlib.error) as error:
-        yield Drop("damaged", f"{file.name}: {error}")
-    except (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, KeyError) as error:
+    except _ARCHIVE_ERRORS as error:
         yield Drop("damaged", f"{file.name}: {error}")
 
 

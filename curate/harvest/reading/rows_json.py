@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from curate.errors import MissingExtraError
+import orjson
+
 from curate.harvest.reading import bounds
 from curate.harvest.reading.damage import DamagedError
 from curate.harvest.reading.files import File
@@ -46,10 +47,6 @@ def loads(data: bytes, encoding: str) -> Any:
     :raises ValueError: if it is none, or nests too deep.
     :raises UnicodeDecodeError: if it is not in that encoding.
     """
-    try:
-        import orjson
-    except ImportError:
-        raise MissingExtraError("orjson", "harvest") from None
     try:
         return orjson.loads(data)
     except ValueError:

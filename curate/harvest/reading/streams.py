@@ -95,15 +95,15 @@ def _last_boundary(opened: io.BufferedReader, start: int, end: int, boundary: by
 def _boundary_behind(opened: io.BufferedReader, at: int, size: int, boundary: bytes) -> int:
     """Return the position behind the first boundary at or after `at`; the file's end if none."""
     at = max(0, at - len(boundary))
-    tail = b""
     while at < size:
         opened.seek(at)
         data = opened.read(bounds.READ_BYTES)
         found = data.find(boundary)
         if found >= 0:
             return at + found + len(boundary)
-        tail = data[-len(boundary) :]
-        at += max(1, len(data) - len(tail) + 1) if len(data) == bounds.READ_BYTES else len(data)
+        if len(data) < bounds.READ_BYTES:
+            break
+        at += len(data) - len(boundary) + 1  # it may have begun
     return size
 
 

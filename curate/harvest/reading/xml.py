@@ -1,4 +1,4 @@
-"""XML of strangers: parsed without entities, DTDs, a network, or depths beyond reason."""
+"""XML and HTML of strangers: parsed without entities, DTDs, a network, or depths beyond reason."""
 
 from __future__ import annotations
 
@@ -39,3 +39,29 @@ def xml_reader(**options: Any) -> tuple[Callable[[bytes], Any], tuple[type[Excep
     """
     fromstring, parser = etree().fromstring, xml_parser(**options)
     return lambda data: fromstring(data, parser), (etree().LxmlError, ValueError)
+
+
+@cache
+def lxml_html() -> Any:
+    """Return the module `lxml.html`.
+
+    :raises MissingExtraError: if it is not installed.
+    """
+    etree()
+    import lxml.html
+
+    return lxml.html
+
+
+def html_tree(html: str) -> Any:
+    """Parse a page of HTML, however broken.
+
+    :raises ValueError: if there is no element in it.
+    """
+    library = lxml_html()
+    parser = library.HTMLParser(encoding="utf-8", no_network=True, huge_tree=False)
+    try:
+        data = html.replace("\0", "").encode("utf-8", "replace")
+        return library.document_fromstring(data, parser=parser)
+    except Exception as error:  # parsers have many, without a common base
+        raise ValueError(f"{type(error).__name__}: {error}") from None

@@ -17,13 +17,12 @@ from collections.abc import Iterator
 from fnmatch import translate
 from functools import lru_cache
 from html import unescape
-from types import ModuleType
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+import orjson
 from pydantic import Field
 
-from curate.errors import MissingExtraError
 from curate.harvest.base import StreamSource
 from curate.harvest.reading.streams import Chunk
 from curate.harvest.reddit.rules import by_machine, own_words, reddit_text, repaired, said
@@ -127,7 +126,7 @@ class RedditHarvest(StreamSource, Joined):
 
     def read(self, chunk: Chunk, data: bytes) -> Iterator[Found]:
         """Read the lines of a block."""
-        loads = _orjson().loads
+        loads = orjson.loads
         position = chunk.start
         for line in data.split(b"\n"):
             if line and not line.isspace():
@@ -287,7 +286,7 @@ class _Thread:
             license=source.license,
             url=self._url(comment),
             scores={"score": comment.score},
-            meta=_orjson().dumps(meta).decode(),
+            meta=orjson.dumps(meta).decode(),
         )
 
     def _drop(self, comment: _Comment, reason: str, why: str) -> Drop:
@@ -300,15 +299,6 @@ class _Thread:
 
 
 # -- fields ----------------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=1)
-def _orjson() -> ModuleType:
-    try:
-        import orjson
-    except ImportError:
-        raise MissingExtraError("orjson", "harvest") from None
-    return orjson
 
 
 @lru_cache(maxsize=8)
