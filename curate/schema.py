@@ -304,6 +304,22 @@ def read_scores(lists: pa.ListArray, name: str) -> np.ndarray:
     return result
 
 
+def with_meta(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
+    """Append a text under `name` to the JSON object `meta` of every row.
+
+    :param name: a key that no row has yet; plain letters, digits and underscores.
+    :param values: n strings without quotes, backslashes or control characters; null leaves a row as it is.
+    """
+    index = table.schema.get_field_index("meta")
+    meta = _single(table.column(index), pa.string())
+    body = pc.utf8_rtrim_whitespace(pc.coalesce(meta, "{}"))
+    body = pc.utf8_rtrim_whitespace(pc.utf8_slice_codeunits(body, 0, -1))
+    comma = pc.if_else(pc.equal(body, "{"), "", ", ")
+    entry = pc.binary_join_element_wise(f'"{name}": "', values, '"}', "")
+    grown = pc.binary_join_element_wise(body, comma, entry, "")
+    return table.set_column(index, table.schema.field(index), pc.coalesce(grown, meta))
+
+
 def with_first_positive_score(table: pa.Table, name: str, values: np.ndarray) -> pa.Table:
     """Append the score `name` to the first positive of every pair.
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import json
 import math
 
 import numpy as np
@@ -30,6 +31,7 @@ from curate.schema import (
     score,
     to_table,
     with_first_positive_score,
+    with_meta,
     with_score,
 )
 from tests.contracts.records import make_pairs, make_passages
@@ -279,3 +281,21 @@ def test_empty_tables_are_tables():
 def test_polars_takes_every_column():
     frame = pl.from_arrow(to_table(make_pairs(1, 10), "pairs"))
     assert frame["positives"].list.len().to_list() == [len(p.positives) for p in make_pairs(1, 10)]
+
+
+@given(st.lists(st.tuples(st.dictionaries(text, st.none() | text | scores), maybe), max_size=8))
+def test_a_text_is_added_to_meta_as_json_would(rows):
+    tables = [
+        pa.table({"meta": [json.dumps(meta, indent=i % 3 or None)]})
+        for i, (meta, _) in enumerate(rows)
+    ]
+    table = pa.concat_tables([*tables, pa.table({"meta": pa.array([None, None], pa.string())})])
+    values = [None if value is None else f"value{i}" for i, (_, value) in enumerate(rows)] + [
+        "a",
+        None,
+    ]
+    found = with_meta(table, "new_key", pa.array(values, pa.string()))["meta"].to_pylist()
+    metas = [meta for meta, _ in rows] + [{}]
+    for meta, value, text in zip(metas, values, found[:-1], strict=False):
+        assert json.loads(text) == meta | ({} if value is None else {"new_key": value})
+    assert found[-1] is None

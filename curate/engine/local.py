@@ -7,7 +7,13 @@ import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -408,11 +414,20 @@ class _Engine:
         fitted = stage.fit(inputs, context)
         rows = [info.rows for _, info in inputs.main.files]
         starts = np.concatenate([[0], np.cumsum(rows)]).tolist()
-        for part, index in missing.items():
+
+        def apply(part: str) -> int:
+            index = missing[part]
             table = inputs.main.shard(index)
             outcomes = apply_global(stage, table, starts[index], fitted, self.batch)
-            write_part(self.store, part, node.written, outcomes)
-            self.reporter.advance(starts[index + 1], starts[-1], "rows")
+            return write_part(self.store, part, node.written, outcomes).account.inputs
+
+        # What was fitted may be large, so it is shared by threads rather than sent to processes; nearly
+        # all of the work is done by Arrow and polars, which let go of the interpreter.
+        done = starts[-1] - sum(rows[index] for index in missing.values())
+        with ThreadPoolExecutor(self.workers) as threads:
+            for inputs_done in threads.map(apply, missing):
+                done += inputs_done
+                self.reporter.advance(done, starts[-1], "rows")
 
     def _run_ask(
         self, node: Node, stage: Ask, missing: dict[str, int], context: LocalContext
