@@ -23,6 +23,7 @@ import pyarrow as pa
 from curate.account import Account, AccountingError
 from curate.engine.pieces import PieceWriter, read_pieces
 from curate.engine.store import Part, Store
+from curate.engine.usage import give_back
 from curate.schema import SCHEMAS, Kind, Passage, Record, drop_schema, to_table
 from curate.shards import ShardInfo, ShardWriter, open_shard
 from curate.stage import (
@@ -136,7 +137,9 @@ class JoinPieces(Job):
 
 def make(job: Job) -> int:
     """Do a job in a worker."""
-    return job.make()
+    made = job.make()
+    give_back()
+    return made
 
 
 def apply_global(

@@ -72,11 +72,14 @@ def test_python(tmp_path):
         "A pile of things, see the docs.": lines(
             """
             class Stack:
-                def pop(self): ...
+                def pop(self):
+                    return self.things.pop()
 
-                def size(self): ...
+                def size(self):
+                    raise NotImplementedError
 
-                def plain(self): ...
+                def plain(self):
+                    return 1
             """
         ),
         "Take the top thing, or None.": lines(
@@ -152,8 +155,10 @@ def test_javascript(tmp_path):
         "Holds some points in a plane.": lines(
             """
             export default class Points extends Base {
-              draw(canvas) { ... }
-              hide() { ... }
+              draw(canvas) {
+                canvas.draw(this);
+              }
+              hide() { this.canvas = null; }
             }
             """
         ),
@@ -426,6 +431,7 @@ def test_cpp_and_its_headers(tmp_path):
          public:
           /// Takes the top thing.
           T pop() const { return top; }
+          T top;
         };
         /// Counts all the things.
         int Pile::count() { return 1; }
@@ -438,6 +444,7 @@ def test_cpp_and_its_headers(tmp_path):
             template <class T> class Pile : public Base {
              public:
               T pop() const { ... }
+              T top;
             };
             """
         ),
@@ -464,6 +471,7 @@ def test_csharp(tmp_path):
 
             /// <inheritdoc/>
             public void Close() { things = null; }
+            Thing[] things;
           }
         }
         """,
@@ -476,6 +484,7 @@ def test_csharp(tmp_path):
               public Thing Take(int index) => ...;
 
               public void Close() { ... }
+              Thing[] things;
             }
             """
         ),
@@ -493,6 +502,8 @@ def test_ruby(tmp_path):
 
         # A pile of +things+.
         class Pile < Base
+          include Enumerable
+
           # Takes the top {Thing}.
           #
           # @return [Thing] it
@@ -512,6 +523,8 @@ def test_ruby(tmp_path):
         "A pile of things.": lines(
             """
             class Pile < Base
+              include Enumerable
+
               def pop
                 ...
               end

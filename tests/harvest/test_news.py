@@ -352,9 +352,13 @@ def test_news_pages(data):
 
 def test_agencies_leave_no_marks_and_hyphens_that_nobody_sees_go():
     article = Article(
-        "Oil falls\xad again (Reuters)", "LONDON (Reuters) - Oil fell.", "AP - It fell."
+        "Oil falls\xad again (Reuters)",
+        "By Jo O'Neil\nLONDON (Reuters) - Oil fell.",
+        "By Jo van Dam. AP - It fell.",
     )
     plain = article.unmarked()
     assert (plain.title, plain.body, plain.summary) == ("Oil falls again", "Oil fell.", "It fell.")
-    kept = Article("What AP is (and is not)", "AP was founded in 1846 - long ago.", "")
+    kept = Article(
+        "What AP is (and is not)", "AP was founded in 1846 - long ago.", "By June. It fell."
+    )
     assert kept.unmarked() == kept

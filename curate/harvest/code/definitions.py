@@ -123,6 +123,13 @@ def reason_against(
     return "long_code" if len(code) > max_chars else None
 
 
+def is_bare(node: Definition) -> bool:
+    """Tell whether a class holds nothing but functions and classes, so that its outline has no body."""
+    return isinstance(node, ast.ClassDef) and all(
+        isinstance(item, _DEFINITIONS) or _is_stub(item) for item in node.body
+    )
+
+
 def definitions(tree: ast.Module) -> Iterator[tuple[Definition, ast.ClassDef | None, str]]:
     """Yield functions, classes and methods in their order, with owning class and qualified name.
 
@@ -184,13 +191,22 @@ class Text:
         first = node.decorator_list[0] if node.decorator_list else node
         return (node.end_lineno or node.lineno) - first.lineno + 1
 
-    def code(self, node: Definition, owner: ast.ClassDef | None) -> str:
-        """Return the code of a definition without its docstring (see `PythonHarvest`)."""
+    def code(
+        self, node: Definition, owner: ast.ClassDef | None, *, bare_whole: bool = False
+    ) -> str:
+        """Return the code of a definition without its docstring (see `PythonHarvest`).
+
+        :param bare_whole: give a class that holds nothing but functions with their bodies.
+        """
         edits: list[_Edit] = []
         if ast.get_docstring(node, clean=False) is not None:
             edits.append(self._docstring(node.body[0]))
         if isinstance(node, ast.ClassDef):
-            edits += [self._elided(item) for item in node.body if isinstance(item, _DEFINITIONS)]
+            members = [item for item in node.body if isinstance(item, _DEFINITIONS)]
+            if bare_whole and is_bare(node):
+                edits += [edit for item in members for edit in self._undocumented(item)]
+            else:
+                edits += [self._elided(item) for item in members]
         start = self.start(node)
         indent = self.text[self.text.rfind("\n", 0, start) + 1 : start]
         assert node.end_lineno is not None
@@ -216,6 +232,11 @@ class Text:
         if ends and not self.text[line:left].strip():
             return line, ends.end(), ""
         return left, after.end(), ""
+
+    def _undocumented(self, node: Definition) -> Iterator[_Edit]:
+        """Take out the docstring, where it is not all there is."""
+        if ast.get_docstring(node, clean=False) is not None:
+            yield self._docstring(node.body[0]) if node.body[1:] else self._elided(node)
 
     def _elided(self, node: Definition) -> _Edit:
         """Replace the body by `...`, on the line of the signature unless a comment is there."""

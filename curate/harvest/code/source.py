@@ -136,8 +136,9 @@ class CodeHarvest(FileSource):
     zip) and repositories are read, but not what `skip` names, what is hidden, and what links lead to.
 
     The passage of a function is its code without the doc comment, attributes and decorators included;
-    that of a method stands under a line that names its class; that of a class is an outline: its own
-    statements and its members' signatures. That of a commit is its diff, source files first, without lock
+    that of a method stands under a line that names its class; that of a class is an outline, its own
+    statements and its members' signatures, or the whole without doc comments where it has no statements
+    of its own. That of a commit is its diff, source files first, without lock
     files and what is generated.
 
     The group is the package or repository, so that what is read of it twice is never on both sides of
@@ -279,7 +280,7 @@ class CodeHarvest(FileSource):
             if docstring is None:
                 continue
             query = prose_of(docstring, "python")
-            code = source.code(node, owner)
+            code = source.code(node, owner, bare_whole=True)
             reason = reason_against(node, query, code, self.min_query_chars, self.max_chars)
             if reason is None and _is_abstract(node):
                 reason = "no_code"

@@ -293,9 +293,13 @@ class _Reader:
         return code if len(code) <= self.max_chars else None
 
     def _outline(self, definition: _Definition) -> list[tuple[int, int, bytes]]:
-        """Return the edits that leave of a class its own statements and its members' signatures."""
+        """Return the edits that leave of a class its own statements and its members' signatures.
+
+        A class without statements of its own keeps the bodies: signatures seldom say what it is for.
+        """
         edits: list[tuple[int, int, bytes]] = []
         assert definition.body is not None
+        bare = self._is_bare(definition.body)
         for holder in (definition.node, definition.body):
             for run, child, member in self._items(holder):
                 if child == definition.body and child.type != "body_statement":
@@ -305,8 +309,17 @@ class _Reader:
                 for comment in self._doc(run, member.outer):
                     edits.append((*self._lines_of(comment, member.outer.start_byte), b""))
                 body = member.body
-                edits.append((body.start_byte, body.end_byte, self._elided(body)))
+                if not bare:
+                    edits.append((body.start_byte, body.end_byte, self._elided(body)))
         return _apart(edits)
+
+    def _is_bare(self, body: Node) -> bool:
+        """Tell whether a class holds nothing but functions and classes."""
+        return all(
+            member is not None and member.body is not None
+            for _, child, member in self._items(body)
+            if child.is_named and child.type not in _SAYS_NOTHING
+        )
 
     def _lines_of(self, comment: Node, limit: int) -> tuple[int, int]:
         """Return where a comment stands, with the blanks up to what follows it."""
@@ -335,6 +348,7 @@ class _Reader:
         return _Owner(f"{word} {definition.name} {{")
 
 
+_SAYS_NOTHING = {"access_specifier", "empty_statement"}
 _NO_BODIES = {
     "type_identifier",
     "pointer_type",

@@ -44,6 +44,9 @@ _BEHIND_TITLE = re.compile(rf"\s*\({_AGENCY}\)$")
 _BEFORE_TEXT = re.compile(
     rf"\A(?:[A-Z][\w.,'/ -]{{0,60}} )?\(?{_AGENCY}\)? (?:--?|[\u2013\u2014]) ?"
 )
+_BYLINE = re.compile(
+    r"\ABy [A-Z][\w.'\u2019-]*(?: [A-Z][\w.'\u2019-]*){1,3}(?:\n|(?<=[a-z])\. )\s*"
+)
 _SOFT_HYPHEN = "\xad"
 
 
@@ -59,16 +62,21 @@ class Article:
     license: str = NOASSERTION
 
     def unmarked(self) -> Article:
-        """Return the article without the marks of agencies, and without hyphens that nobody sees."""
+        """Return the article without bylines, marks of agencies, and hyphens that nobody sees."""
         title, body, summary = (
             text.replace(_SOFT_HYPHEN, "") for text in (self.title, self.body, self.summary)
         )
         return replace(
             self,
             title=_BEHIND_TITLE.sub("", title),
-            body=_BEFORE_TEXT.sub("", body, count=1),
-            summary=_BEFORE_TEXT.sub("", summary, count=1),
+            body=_text_alone(body),
+            summary=_text_alone(summary),
         )
+
+
+def _text_alone(text: str) -> str:
+    """Take away who wrote it, where, and for which agency."""
+    return _BEFORE_TEXT.sub("", _BYLINE.sub("", text, count=1), count=1)
 
 
 @dataclass(frozen=True, slots=True)
