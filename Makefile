@@ -2,6 +2,8 @@
 # make test      set up, then lint, types and tests (under 15 minutes on 2 cores)
 # make test-all  the slow checks too: the whole quick start, judged
 PYTHON ?= python3
+# Processes that test at the same time.
+WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -19,10 +21,7 @@ test: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -m "not slow"
-	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report --skip-covered
+	$(BIN)/pytest -m "not slow" --numprocesses $(WORKERS) --dist loadfile --cov --cov-report term:skip-covered
 
 test-all: $(VENV)/.dev
 	$(BIN)/pytest -m slow --durations=0

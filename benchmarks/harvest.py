@@ -25,10 +25,8 @@ import gzip
 import json
 import os
 import re
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,10 +35,9 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import NAMESPACE_URL, uuid5
 
-import psutil
+from benchmarks.measure import measured
 
 MB = 1_000_000
-_POLL_SECONDS = 0.2
 Copies = Iterator[bytes]
 
 
@@ -262,39 +259,10 @@ def harvest(dump: Dump, folder: Path) -> tuple[float, int, dict[str, Any]]:
     """Harvest a dump in processes of its own; return seconds, peak bytes and the stage's account."""
     recipe, output = folder / "recipe.yaml", folder / "output"
     recipe.write_text(f"stages:\n  pairs: {{{dump.stage}: {{path: {folder / 'dump'}}}}}\n")
-    command = [sys.executable, "-m", "curate", "run", str(recipe), "--output", str(output)]
-    started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    peak = [0]
-    watcher = threading.Thread(target=watch, args=(process.pid, peak), daemon=True)
-    watcher.start()
-    _, told = process.communicate()
-    seconds = time.perf_counter() - started
-    watcher.join()
-    if process.returncode:
-        raise SystemExit(f"{dump.name}: {told.decode()}")
+    run = measured([sys.executable, "-m", "curate", "run", str(recipe), "--output", str(output)])
     (manifest,) = (output / "store" / "artefacts").glob("*/manifest.json")
-    return seconds, peak[0], json.loads(manifest.read_bytes())["info"]["account"]
-
-
-def watch(pid: int, peak: list[int]) -> None:
-    """Keep the largest sum of resident less shared memory of a process and its children."""
-    try:
-        root = psutil.Process(pid)
-        while root.is_running() and root.status() != psutil.STATUS_ZOMBIE:
-            peak[0] = max(peak[0], sum(map(own_bytes, [root, *root.children(recursive=True)])))
-            time.sleep(_POLL_SECONDS)
-    except psutil.NoSuchProcess:
-        return
-
-
-def own_bytes(process: psutil.Process) -> int:
-    """Return the memory that a process shares with no file; 0 if it has ended."""
-    try:
-        memory = process.memory_info()
-    except psutil.NoSuchProcess:
-        return 0
-    return int(memory.rss - memory.shared)
+    account = json.loads(manifest.read_bytes())["info"]["account"]
+    return run.seconds, run.peak, account
 
 
 def measure(dump: Dump, data: Path, sizes: list[int], scratch: Path) -> dict[str, float]:

@@ -34,7 +34,17 @@ from curate.licenses import Licenses
 from curate.llm.settings import LLM
 from curate.registry import registry, stage_class
 from curate.schema import Kind
-from curate.stage import DROPPED, MAIN, Ask, Ref, Source, Stage
+from curate.stage import (
+    DROPPED,
+    MAIN,
+    Ask,
+    Build,
+    ModelSort,
+    Ref,
+    Source,
+    Stage,
+    model_sort,
+)
 from curate.yaml12 import Loader
 
 if TYPE_CHECKING:
@@ -436,9 +446,10 @@ class _Wiring:
 
     def _main(self) -> list[Reference]:
         names = self.stage.referred("from_")
-        if isinstance(self.stage, Source):
+        if not self.stage.takes:
             if names:
-                self._problem("from", "a source takes no stage as input")
+                what = "a source" if isinstance(self.stage, Source) else "this"
+                self._problem("from", f"{what} takes no stage as input")
             return []
         if not names:
             if not self.above:
@@ -461,6 +472,7 @@ class _Wiring:
                 continue
             if ref.path and value.split(".")[0] not in self.above:
                 if Path(value).is_dir():
+                    self._check_model(field_name, ref, value, model_sort(Path(value)))
                     # Links are followed now: `runs/latest` is another folder once the run begins.
                     found.append(Reference(None, path=Path(value).resolve()))
                     continue
@@ -473,8 +485,19 @@ class _Wiring:
                 continue
             if (kind := self._kind(reference)) != ref.kind:
                 self._problem(field_name, f"takes a {ref.kind}, but {value} gives {kind}")
+            elif isinstance(maker := self._maker(reference), Build):
+                self._check_model(field_name, ref, value, maker.makes)
             found.append(reference)
         return found
+
+    def _maker(self, reference: Reference) -> Stage:
+        assert reference.stage is not None
+        return self.above[reference.stage].stage
+
+    def _check_model(self, field_name: str, ref: Ref, value: str, sort: ModelSort | None) -> None:
+        """Refuse an encoder where an n-gram model is needed, and the other way round."""
+        if ref.kind == "model" and sort not in (None, ref.model):
+            self._problem(field_name, f"takes an {ref.model}, but {value} is an {sort}")
 
     def _stage_side(self, field_name: str, value: str) -> Reference | None:
         name, _, side = value.partition(".")

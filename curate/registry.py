@@ -14,7 +14,17 @@ from importlib.util import find_spec
 
 from curate.stage import Stage
 
-FAMILIES = ("harvest", "filter", "dedup", "arrange", "synthesize", "mine", "train", "evaluate")
+FAMILIES = (
+    "harvest",
+    "filter",
+    "dedup",
+    "arrange",
+    "synthesize",
+    "mine",
+    "encode",
+    "train",
+    "evaluate",
+)
 
 
 @cache

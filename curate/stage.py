@@ -6,7 +6,7 @@
 | `Map`    | one batch of records              | records                      | shard by shard, workers  |
 | `Ask`    | one batch, and a language model   | records                      | `fit` once, then `ask`   |
 | `Global` | all records, then each batch      | records                      | `fit` once, then `apply` |
-| `Build`  | all records and models            | a folder: model, metrics, .. | once                     |
+| `Build`  | all records and models, or none   | a folder: model, metrics, .. | once                     |
 
 No stage knows where it runs, where its input lies or how its output is stored. What a stage does not
 keep it drops with a reason, so that inputs = kept + dropped always holds; the engine checks it.
@@ -18,7 +18,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -32,11 +32,23 @@ from curate.schema import Kind, Record, drop_schema
 from curate.shards import Shards, Side
 
 if TYPE_CHECKING:
+    from curate.llm.base import Ability
     from curate.llm.prompts import Prompt
     from curate.llm.recorded import Recorded
 
 MAIN = "main"
 DROPPED = "dropped"
+
+
+ModelSort = Literal["encoder", "n-gram model"]
+
+MODEL_FILES: dict[ModelSort, str] = {"encoder": "modules.json", "n-gram model": "ngram.json"}
+"""By which file in it the folder of a model is known."""
+
+
+def model_sort(folder: Path) -> ModelSort | None:
+    """Return which sort of model a folder holds; None if it holds none that is known."""
+    return next((sort for sort, file in MODEL_FILES.items() if (folder / file).is_file()), None)
 
 
 @dataclass(frozen=True)
@@ -46,11 +58,13 @@ class Ref:
     :param kind: the kind of artefact that the field takes; None: what the stage's `takes` says.
     :param words: values that are not stages but have a meaning of their own (`bm25`).
     :param path: whether the value may also be a folder outside the recipe.
+    :param model: which sort of model it takes, if the kind is `model`.
     """
 
     kind: Kind | None
     words: tuple[str, ...] = ()
     path: bool = False
+    model: ModelSort = "encoder"
 
 
 def execution(default: Any, **constraints: Any) -> Any:
@@ -192,6 +206,8 @@ class Context(Protocol):
     threads: int
     folder: Path
     """Scratch that survives a kill: same stage, same settings, same inputs, same folder."""
+    vectors: Path | None
+    """The file in which an encoder records vectors that cost money, for all runs: `load_encoder`."""
 
     def memo(self, name: str, compute: Callable[[], T]) -> T:
         """Return `compute()`, an array or a table, or what an earlier, killed run made of it."""
@@ -218,7 +234,7 @@ class Stage(BaseModel):
     version: ClassVar[int] = 1
     """Raise it whenever the same input and settings would give other rows."""
     takes: ClassVar[tuple[Kind, ...]] = ("pairs",)
-    """Kinds that fit as main input; empty for a source."""
+    """Kinds that fit as main input; empty for a source, and for what brings a model from outside."""
     sides: ClassVar[dict[str, Kind | None]] = {MAIN: None}
     """What it leaves: kind by side; None means the kind of its main input."""
     drops: ClassVar[Kind | None] = None
@@ -232,6 +248,10 @@ class Stage(BaseModel):
 
         :raises ValueError: saying what is wrong and what to do.
         """
+
+    def planned(self) -> dict[str, Any]:
+        """Return facts (JSON) that follow from the settings and are worth to be known before a run."""
+        return {}
 
     def material(self) -> dict[str, Any]:
         """Return what identifies the work: stage, version and the settings that change rows."""
@@ -340,7 +360,7 @@ class Ask(Stage):
     """Asks a language model about each batch: pure, given the answers, which the engine records.
 
     The same question is never asked twice, so `ask` may be repeated after a kill. In the key are the
-    model, and the text of each prompt rather than its name.
+    model, how often it is asked, and the text of each prompt rather than its name.
     """
 
     prompt_fields: ClassVar[tuple[str, ...]] = ()
@@ -363,13 +383,21 @@ class Ask(Stage):
         for name in self.prompt_fields:
             if getattr(self, name) is not None:
                 self.prompt_of(name)
-        self.llm.identity()
+        self.llm.check()
+
+    def needs(self) -> set[Ability]:
+        """Return what its language model must be able to do."""
+        return {"generate", "schema"}
 
     def material(self) -> dict[str, Any]:
         """Return what identifies the work: besides the settings the model and the prompts' texts."""
         named = {name for name in self.prompt_fields if getattr(self, name) is not None}
         texts = {name: self.prompt_of(name).text for name in sorted(named)}
-        return super().material() | {"llm": self.llm.identity(), "prompts": texts}
+        return super().material() | {
+            "llm": self.llm.identity(),
+            "asking": self.llm.row_settings(),
+            "prompts": texts,
+        }
 
     def row_settings(self) -> dict[str, Any]:
         """Return the settings that are in the key by their values."""
@@ -396,9 +424,15 @@ class Built:
 
 
 class Build(Stage):
-    """Makes a folder out of everything: a model, an index, metrics, or published shards."""
+    """Makes a folder out of everything: a model, an index, metrics, or published shards.
+
+    One that `takes` nothing brings a model from outside. Its folder says how the model is run, so a
+    change of settings of execution makes the folder anew, but nothing that was computed with it.
+    """
 
     sides: ClassVar[dict[str, Kind | None]] = {MAIN: "model"}
+    makes: ClassVar[ModelSort] = "encoder"
+    """Which sort of model it leaves, if it leaves one."""
 
     @abstractmethod
     def build(self, inputs: Inputs, folder: Path, context: Context) -> Built:

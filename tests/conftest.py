@@ -22,6 +22,7 @@ class MemoryContext:
 
     threads: int = 2
     folder: object = None
+    vectors: object = None
     memos: dict = field(default_factory=dict)
     notes: dict = field(default_factory=dict)
 

@@ -362,8 +362,8 @@ HEAD = "stages:\n  code: {harvest.python: {packages: [click]}}\n"
             r":3: stage found \(mine\.retrieve\), encoder: 'models/none' is neither a stage above",
         ),
         (
-            HEAD + "  clean: {filter.rules: {from: code.passages}}\n",
-            r":3: stage clean \(filter\.rules\), from: takes pairs, but code\.passages gives pass",
+            HEAD + "  hard: {mine.select: {from: code.passages}}\n",
+            r":3: stage hard \(mine\.select\), from: takes pairs, but code\.passages gives pass",
         ),
         (HEAD + "  clean: {filter.rule: {}}\n", r":3: stage clean: no stage is called 'filter\.ru"),
         (

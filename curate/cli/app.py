@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from curate import __version__
-from curate.cli import clean, evaluate, inspect, run
+from curate.cli import answers, clean, evaluate, inspect, run
 from curate.errors import CurateError
 from curate.report.text import clean as clean_text
 
@@ -70,6 +70,7 @@ run.add_to(app)
 inspect.add_to(app)
 evaluate.add_to(app)
 clean.add_to(app)
+answers.add_to(app)
 
 
 def _show_version(wanted: bool) -> None:

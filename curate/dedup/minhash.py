@@ -2,47 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from functools import cached_property
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from curate.schema import Kind, first_positive, with_score
+from curate.dedup.keep import Dedup, Ids, kept_of
+from curate.dedup.near import Near, Side, Signing, find_near, find_seen
+from curate.dedup.texts import RecordTexts, TextOf, texts_of
+from curate.schema import Kind, with_meta, with_score
 from curate.shards import Shards
-from curate.stage import Context, Global, Inputs, Outcome, decide
-from curate.text import minhash
-from curate.text.minhash import Shingling
+from curate.stage import Context, Inputs, Outcome, decide, keep_all
+from curate.text.minhash import Shingling, balanced, bands_and_rows, chance
+from curate.text.minhash.bloom import bloom_size
+from curate.text.minhash.index import decode, encode
+
+_KEY_BYTES = 8
+_REASON = "near_duplicate"
+_LIKE_EARLIER = "like an earlier record"
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Clusters:
-    """What became of n records: sizes of their clusters (NaN: no text), why they are dropped."""
+    """The m members of all clusters of more than one; 28 bytes each.
 
+    :param rows: int64 [m], ascending.
+    :param kept: int64 [m], the row of the member that stays for each.
+    :param sizes: int32 [m], how many members its cluster has.
+    :param similarity: float64 [m], to the one that stays; NaN for that one, or if it was not computed.
+    :param ids: the ids of all records.
+    """
+
+    rows: np.ndarray
+    kept: np.ndarray
     sizes: np.ndarray
-    reasons: np.ndarray
-    details: np.ndarray
+    similarity: np.ndarray
+    ids: Ids
 
 
-class MinHashDedup(Global):
-    """Drop near-duplicates: of each cluster of similar queries or passages one record stays.
+class MinHashDedup(Dedup):
+    """Drop near-duplicates: of each cluster of similar queries, passages or pairs one record stays.
 
-    Two texts are similar if the Jaccard similarity of their sets of shingles reaches the threshold
-    (MinHash and LSH find the candidates, see `text.minhash`); clusters are the connected
-    components, so a dropped record may resemble the kept one through others only: the detail tells
-    how much. Of several positives the first counts. A text without words has no duplicates. Every
-    record carries the score `minhash_cluster_size`. Holds 4 bytes per record and permutation, and
-    100 per candidate pair.
+    Two texts are similar if the Jaccard similarity of their sets of shingles reaches the threshold.
+    MinHash and LSH find candidates (see `text.minhash`), and the true similarity decides; clusters
+    are the connected components, so a dropped record may resemble the kept one through others only:
+    the detail tells how much. Two pairs are near-duplicates on `both` if their queries are similar
+    and their passages too: the same passage may answer different questions. (To leave one pair where
+    either is similar, run the stage twice, on the one and on the other.) Of several positives the
+    first counts. A text without words has no duplicates.
+
+    Every record carries the score `minhash_cluster_size`; in clusters of more than one `meta` has
+    `minhash_cluster`, the id of the record that stays.
+
+    Holds 13 bytes per record (40 more for `prefer`, `best` and `keep`), 80 per member of a cluster,
+    the shingles of a corpus where they need less than 256 MB, and some 150 MB of work; on disk, while
+    it runs, 8 bytes per record and band, and 8 more. With `index: bloom` it holds the filters, 3.5
+    bytes per record and band; a killed pass begins again.
     """
 
     name = "dedup.minhash"
+    version: ClassVar[int] = 2
     takes: ClassVar[tuple[Kind, ...]] = ("pairs", "passages")
 
-    on: Literal["query", "passage"] = "passage"
-    """Which text of a pair is compared."""
+    on: Literal["query", "passage", "both"] = "passage"
+    """Which text of a pair is compared; `both`: one pair is a duplicate if both are."""
     threshold: float = Field(0.8, gt=0, le=1)
     """From which Jaccard similarity on two texts are duplicates."""
     shingle: Literal["words", "chars"] | None = None
@@ -54,121 +81,168 @@ class MinHashDedup(Global):
     """The length of a signature: more find more of the pairs near the threshold."""
     recall: float = Field(0.95, gt=0, lt=1)
     """At least this share of the pairs exactly at the threshold must become candidates."""
-    verify: bool = True
-    """Compare the true sets of candidates; else the estimate from signatures decides."""
-    keep: Literal["first", "longest"] = "first"
-    """Which record of a cluster stays: the first in input order, or that with the longest text."""
+    memory: int | None = Field(None, ge=2 * _KEY_BYTES)
+    """How many bytes on disk there are for each record while the stage runs, 8 for a band and 8 more;
+    by default as many as the permutations allow."""
+    bands: Literal["recall", "balanced"] | None = None
+    """How signatures are cut: by `recall`, the default where candidates are verified; or `balanced`
+    between false and missed ones, as datasketch does, the default where they are not."""
+    index: Literal["exact", "bloom"] = "exact"
+    """Find candidates by their sorted keys; or, for the largest corpora, let a Bloom filter for each
+    band tell whether an earlier record agrees in it (LSHBloom, Khan et al. 2024). Then the first
+    stays, candidates are not verified, and there are no clusters: neither score nor `meta`."""
+    verify: bool | None = None
+    """Compare the true sets of candidates, else every candidate is a duplicate; by default they are
+    compared, except with Bloom filters, which do not know what a record agrees with."""
+    false_positive: float = Field(1e-5, gt=0, lt=1)
+    """The probability that the Bloom filters together take a new record for a known one."""
     seed: int = Field(0, ge=0)
     """Which permutations are drawn."""
 
     def check(self) -> None:
-        """Refuse too few permutations for the threshold and the recall."""
-        minhash.bands_and_rows(self.threshold, self.permutations, self.recall)
+        """Refuse what cannot work together, and too few permutations for threshold and recall."""
+        _ = self._cut
+        if self.index == "bloom":
+            wishes = {"prefer": self.prefer, "best": self.best, "verify": self.verify}
+            for field, value in wishes.items():
+                if value:
+                    raise ValueError(f"{field}: {value!r} needs index: exact, not bloom")
+            if self.keep != "first":
+                raise ValueError(f"keep: {self.keep!r} needs index: exact; bloom keeps the first")
 
     def gives(self, main: Kind | None) -> dict[str, Kind]:
         """Return the kinds of its sides.
 
         :raises ValueError: if queries are to be compared and the input is passages.
         """
-        if main == "passages" and self.on == "query":
-            raise ValueError("on: 'query' needs pairs, but the input is passages")
+        if main == "passages" and self.on != "passage":
+            raise ValueError(f"on: {self.on!r} needs pairs, but the input is passages")
         return super().gives(main)
 
-    def fit(self, inputs: Inputs, context: Context) -> Clusters:
-        """Cluster all records."""
-        texts = pa.chunked_array(self._texts(inputs.main), pa.string())
-        pairs, similarity = self._similar(inputs.main, texts, context)
-        duplicates = pairs[similarity >= self.threshold]
-        cluster = minhash.components(len(texts), duplicates)
-        kept = self._kept(cluster, texts)
-        context.note(clusters=len(np.unique(cluster[duplicates[:, 0]])))
-        return self._clusters(kept, texts, inputs.main.to_arrow(["id"])["id"], context.threads)
+    def planned(self) -> dict[str, Any]:
+        """Return how signatures are cut, what that finds and costs, and the other way to cut them."""
+        bands, rows = self._cut
+        facts: dict[str, Any] = {
+            "bands": bands,
+            "rows": rows,
+            "recall_at_threshold": round(chance(self._similarity, bands, rows), 4),
+        }
+        if self.index == "bloom":
+            bits, _ = bloom_size(bands, self.false_positive)
+            facts["memory_bytes_per_record"] = round(bands * bits / 8)
+        else:
+            facts["disk_bytes_per_record"] = (1 + bands) * _KEY_BYTES
+        other = balanced(self._similarity, self.permutations)
+        if other != (bands, rows):
+            facts["balanced"] = f"{other[0]} x {other[1]}"
+            facts["balanced_recall_at_threshold"] = round(chance(self._similarity, *other), 4)
+        return facts
 
-    def apply(self, table: pa.Table, start: int, fitted: Clusters) -> Outcome:
+    def fit(self, inputs: Inputs, context: Context) -> Clusters | np.ndarray:
+        """Cluster all records; with Bloom filters only tell which resemble an earlier one."""
+        context.note(**self.planned())
+        signing = self._signing(inputs.main)
+        if self.index == "bloom":
+            seen: np.ndarray = context.memo(
+                "seen", lambda: find_seen(signing, self.false_positive, context)
+            )
+            return seen
+        threshold = self.threshold if self._verifies else None
+        near = find_near(signing, threshold, context)
+        clusters = self._clusters(near, signing, inputs.main, context)
+        context.note(
+            candidate_pairs=near.candidates,
+            verified_pairs=len(near.verified),
+            clusters=int((clusters.rows == clusters.kept).sum()),
+        )
+        return clusters
+
+    def apply(self, table: pa.Table, start: int, fitted: Clusters | np.ndarray) -> Outcome:
         """Drop all but one of each cluster among the rows from `start` on."""
-        here = slice(start, start + len(table))
         kind: Kind = "pairs" if "query" in table.column_names else "passages"
-        table = with_score(table, "minhash_cluster_size", fitted.sizes[here])
-        return decide(table, fitted.reasons[here].tolist(), fitted.details[here].tolist(), kind)
+        if isinstance(fitted, np.ndarray):
+            seen = pa.array(fitted[start : start + len(table)])
+            reasons = pc.if_else(seen, _REASON, pa.scalar(None, pa.string()))
+            return decide(table, reasons, pc.if_else(seen, _LIKE_EARLIER, reasons), kind)
+        low, high = np.searchsorted(fitted.rows, [start, start + len(table)])
+        rows, kept = fitted.rows[low:high], fitted.kept[low:high]
+        sizes = np.where(self._unread(table), np.nan, 1.0)
+        sizes[rows - start] = fitted.sizes[low:high]
+        table = with_score(table, "minhash_cluster_size", sizes)
+        if not len(rows):
+            return keep_all(table, kind)
+        place = np.full(len(table), -1)
+        place[rows - start] = np.arange(len(rows))
+        ids = fitted.ids.take(kept)
+        table = with_meta(table, "minhash_cluster", ids.take(pa.array(place, mask=place < 0)))
+        place[rows[rows == kept] - start] = -1
+        index = pa.array(place, mask=place < 0)
+        details = _details(ids, fitted.similarity[low:high]).take(index)
+        return decide(table, pc.if_else(pc.is_valid(index), _REASON, details), details, kind)
 
-    def _shingling(self) -> Shingling:
-        default: Literal["words", "chars"] = "chars" if self.on == "query" else "words"
+    @property
+    def _verifies(self) -> bool:
+        return self.index == "exact" if self.verify is None else self.verify
+
+    @property
+    def _sides(self) -> tuple[TextOf, ...]:
+        return ("query", "passage") if self.on == "both" else (self.on,)
+
+    @property
+    def _similarity(self) -> float:
+        """How often a place of the signatures is the same at the threshold, on all sides at once."""
+        return self.threshold ** len(self._sides)
+
+    @cached_property
+    def _cut(self) -> tuple[int, int]:
+        """How many bands of how many rows."""
+        most = None if self.memory is None else self.memory // _KEY_BYTES - 1
+        if (self.bands or ("recall" if self._verifies else "balanced")) == "balanced":
+            return balanced(self._similarity, self.permutations, most)
+        return bands_and_rows(self._similarity, self.permutations, self.recall, most)
+
+    def _signing(self, records: Shards) -> Signing:
+        sides = [
+            Side(RecordTexts(records, side), self._shingling(side), self._verifies)
+            for side in self._sides
+        ]
+        return Signing(sides, *self._cut, self.seed)
+
+    def _shingling(self, side: TextOf) -> Shingling:
+        default: Literal["words", "chars"] = "chars" if side == "query" else "words"
         return Shingling(self.shingle or default, self.shingle_size)
 
-    def _texts(self, shards: Shards) -> Iterator[pa.Array]:
-        for table in shards.tables():
-            if shards.kind == "passages":
-                column = table["text"]
-            else:
-                column = table["query"] if self.on == "query" else first_positive(table)
-            yield from column.chunks
-
-    def _similar(
-        self, shards: Shards, texts: pa.ChunkedArray, context: Context
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Find candidate pairs, shape (m, 2), and their m similarities."""
-        signed = self._signatures(shards, texts, context)
-        bands, rows = minhash.bands_and_rows(self.threshold, self.permutations, self.recall)
-        pairs = context.memo("candidates", lambda: minhash.candidates(signed, bands, rows))
-        if self.verify:
-            similarity = context.memo(
-                "similarity",
-                lambda: minhash.jaccard(texts, texts, pairs, self._shingling(), context.threads),
-            )
-        else:
-            similarity = minhash.agreement(signed, signed, pairs)
-        context.note(
-            bands=bands,
-            rows=rows,
-            recall_at_threshold=round(minhash.chance(self.threshold, bands, rows), 4),
-            candidate_pairs=len(pairs),
-            verified_pairs=int((similarity >= self.threshold).sum()),
-        )
-        return pairs, similarity
-
-    def _signatures(self, shards: Shards, texts: pa.ChunkedArray, context: Context) -> np.ndarray:
-        """Sign all texts, shard by shard, so that a kill costs one shard."""
-        signed = np.empty((len(texts), self.permutations), np.uint32)
-        start = 0
-        for number, table in enumerate(shards.tables()):
-            some = texts.slice(start, len(table))
-            signed[start : start + len(table)] = context.memo(
-                f"signatures-{number}",
-                lambda some=some: minhash.signatures(  # type: ignore[misc]
-                    some, self._shingling(), self.permutations, self.seed, context.threads
-                ),
-            )
-            start += len(table)
-            context.progress(start, len(texts))
-        return signed
-
-    def _kept(self, cluster: np.ndarray, texts: pa.ChunkedArray) -> np.ndarray:
-        """Return for each record the row of its cluster's record that stays."""
-        if self.keep == "first":
-            return cluster
-        lengths = pc.fill_null(pc.utf8_length(texts), 0).to_numpy()
-        order = np.lexsort((np.arange(len(cluster)), -lengths, cluster))
-        firsts = np.ones(len(order), bool)
-        firsts[1:] = cluster[order][1:] != cluster[order][:-1]
-        kept = np.empty_like(cluster)
-        kept[cluster[order][firsts]] = order[firsts]
-        staying: np.ndarray = kept[cluster]
-        return staying
+    def _unread(self, table: pa.Table) -> np.ndarray:
+        """Tell which records lack a text that is compared: n booleans."""
+        texts = [texts_of(table, side) for side in self._sides]
+        unread: np.ndarray = np.any([some.is_null().to_numpy() for some in texts], axis=0)
+        return unread
 
     def _clusters(
-        self, kept: np.ndarray, texts: pa.ChunkedArray, ids: pa.ChunkedArray, threads: int
+        self, near: Near, signing: Signing, records: Shards, context: Context
     ) -> Clusters:
-        sizes = np.bincount(kept, minlength=len(kept))[kept].astype(np.float64)
-        sizes[texts.is_null().to_numpy()] = np.nan
-        rows = np.flatnonzero(kept != np.arange(len(kept)))
-        pairs = np.stack([rows, kept[rows]], 1)
-        similarity = minhash.jaccard(texts, texts, pairs, self._shingling(), threads)
-        reasons, details = np.full(len(kept), None, object), np.full(len(kept), None, object)
-        reasons[rows] = "near_duplicate"
-        details[rows] = [
-            f"of {record}, Jaccard similarity {value:.2f}"
-            for record, value in zip(
-                ids.take(pa.array(kept[rows])).to_pylist(), similarity, strict=True
+        """Say of each cluster of more than one which record stays."""
+        roots = near.sets.roots()
+        joined = np.flatnonzero(~near.sets.firsts())
+        rows = np.union1d(joined, roots[joined])
+        _, cluster, sizes = np.unique(roots[rows], return_inverse=True, return_counts=True)
+        kept = rows[kept_of(cluster, self.preference(records)[rows])]
+        similarity = np.full(len(rows), np.nan)
+        if self._verifies:
+            codes = encode(np.minimum(rows, kept), np.maximum(rows, kept))
+            place = np.searchsorted(near.verified["code"], codes)
+            known = np.append(near.verified["code"], np.uint64(0))[place] == codes
+            similarity[known] = near.verified["similarity"][place[known]]
+            missing = np.flatnonzero(~known & (rows != kept))
+            pairs = decode(codes[missing])
+            similarity[missing] = context.memo(
+                "similarity", lambda: signing.similarity(pairs, context.threads)
             )
-        ]
-        return Clusters(sizes, reasons, details)
+        return Clusters(rows, kept, sizes[cluster].astype(np.int32), similarity, Ids(records))
+
+
+def _details(ids: pa.Array, similarity: np.ndarray) -> pa.Array:
+    """Say of what a record is a near-duplicate, and how similar to it if that was computed."""
+    told = pa.array([*(f", Jaccard similarity {i / 100:.2f}" for i in range(101)), ""])
+    hundredths = np.where(np.isnan(similarity), 101, np.round(similarity * 100)).astype(np.int64)
+    return pc.binary_join_element_wise("of ", ids, told.take(pa.array(hundredths)), "")

@@ -1,9 +1,9 @@
-"""Exact neighbours by blocked matrix products: the best k, and the rank of a known answer.
+"""Exact neighbours by blocked matrix products: the best k.
 
 Nothing larger than a block of scores is ever held. Where the processor multiplies bfloat16 several
-times faster than float32, the products are made in bfloat16 and only sort the scores into surely
-above, surely below and unclear; the unclear few are computed again in float64. So both functions
-return what float64 brute force over the same vectors returns, whatever the machine or block size.
+times faster than float32, the products are made in bfloat16 and only choose candidates, whose scores
+are computed again in float64. So `top_k` returns what float64 brute force over the same vectors
+returns, whatever the machine or block size.
 """
 
 from __future__ import annotations
@@ -17,12 +17,8 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
-# Blocks of scores small enough to be compared, or searched for the best, while still in the cache.
-_RANK_BLOCK = (512, 4096)
+# Blocks of scores small enough to be searched for the best while still in the cache.
 _BEST_BLOCK = (256, 16384)
-# A row with more unclear scores than this in one block is multiplied again in float32, which costs
-# less than computing its unclear scores one by one.
-_MANY_UNCLEAR = 64
 _FLOAT32_ERROR = 1e-5
 # Candidates kept beyond the k asked for, so that the exact best k are almost surely among them.
 _SPARE = 32
@@ -54,33 +50,6 @@ def top_k(
         if progress:
             progress(stop, len(queries))
     return scores, indices
-
-
-def ranks(
-    queries: np.ndarray,
-    own: np.ndarray,
-    pool: np.ndarray,
-    own_rows: np.ndarray,
-    progress: Progress | None = None,
-) -> np.ndarray:
-    """Rank each query's own passage within a pool: 1 + the passages that score strictly higher.
-
-    :param queries: unit vectors, float32 [n, d].
-    :param own: the vector of each query's own passage, float32 [n, d]. It is always in the running,
-        whether the pool holds it or not.
-    :param pool: unit vectors of distinct passages, float32 [m, d].
-    :param own_rows: int64 [n], the row of the pool that is the own passage, or -1; never counted.
-    :return: int64 [n], from 1 to m + 1.
-    """
-    result = np.empty(len(queries), np.int64)
-    table = _Table(pool)
-    for start in range(0, len(queries), _RANK_BLOCK[0]):
-        stop = min(start + _RANK_BLOCK[0], len(queries))
-        block = slice(start, stop)
-        result[block] = 1 + _count_above(table, queries[block], own[block], own_rows[block])
-        if progress:
-            progress(stop, len(queries))
-    return result
 
 
 @cache
@@ -127,56 +96,6 @@ class _Table:
                 self.vectors[columns[part]].astype(np.float64),
             )
         return scores
-
-
-def _count_above(
-    table: _Table, queries: np.ndarray, own: np.ndarray, own_rows: np.ndarray
-) -> np.ndarray:
-    """Count, for a block of queries, the passages of the table that score above the own one."""
-    import torch
-
-    limits = np.einsum("nd,nd->n", queries.astype(np.float64), own.astype(np.float64))
-    exact = torch.from_numpy(np.ascontiguousarray(queries, dtype=np.float32))
-    coarse = exact.to(table.coarse.dtype)
-    everyone = np.arange(len(queries))
-    counts = np.zeros(len(queries), np.int64)
-    for low in range(0, len(table.exact), _RANK_BLOCK[1]):
-        columns = slice(low, low + _RANK_BLOCK[1])
-        product = coarse @ table.coarse[columns].T
-        above, rows, found = _split(product, limits, own_rows - low, table.error)
-        heavy = np.bincount(rows, minlength=len(queries)) > _MANY_UNCLEAR
-        if heavy.any() and table.error != _FLOAT32_ERROR:
-            again = everyone[heavy]
-            product = exact[again] @ table.exact[columns].T
-            above[again], more, places = _split(
-                product, limits[again], own_rows[again] - low, _FLOAT32_ERROR
-            )
-            light = ~heavy[rows]
-            rows = np.concatenate([rows[light], again[more]])
-            found = np.concatenate([found[light], places])
-        higher = table.rescore(queries, rows, found + low) > limits[rows]
-        counts += above + np.bincount(rows[higher], minlength=len(queries))
-    return counts
-
-
-def _split(
-    scores: torch.Tensor, limits: np.ndarray, own: np.ndarray, error: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Split scores [n, m] by their row's limit, leaving out column `own` of each row.
-
-    :return: how many are surely above, int64 [n]; rows and columns of those too near to say.
-    """
-    import torch
-
-    lowest = torch.from_numpy(limits - error).to(scores.dtype)
-    places = np.flatnonzero((scores > lowest[:, None]).numpy())
-    rows, columns = np.divmod(places, scores.shape[1])
-    others = columns != own[rows]
-    places, rows, columns = places[others], rows[others], columns[others]
-    values = scores.reshape(-1)[torch.from_numpy(places)].float().numpy()
-    sure = values > limits[rows] + error
-    above = np.bincount(rows[sure], minlength=len(limits))
-    return above, rows[~sure], columns[~sure]
 
 
 def _best(table: _Table, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ from concurrent.futures import (
     wait,
 )
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
@@ -50,9 +50,9 @@ from curate.engine.store import (
     side_from_parts,
 )
 from curate.engine.usage import PeakMemory, give_back
-from curate.errors import CurateError
+from curate.errors import CurateError, RecipeError
 from curate.llm.answers import Answers
-from curate.llm.base import LanguageModel
+from curate.llm.base import LanguageModel, UnusableServerError
 from curate.llm.recorded import Recorded, Usage
 from curate.llm.settings import LLM
 from curate.recipe import Node, Recipe, Reference
@@ -164,6 +164,7 @@ class _Engine:
     # -- the whole recipe ----------------------------------------------------------------
 
     def run(self, output: Path) -> Run:
+        self._refuse_unable()
         with RunLog(output, self.recipe) as log, self.reporter.live(), self._pool_closed():
             for node in self.recipe.nodes.values():
                 self._run_stage(node, log)
@@ -185,12 +186,29 @@ class _Engine:
         self.reporter.finish(node.name, artefact.account, seconds, reused)
         log.finished(node, artefact, seconds, reused, self.asked.get(node.name))
 
+    def _refuse_unable(self) -> None:
+        """Stop, before anything runs, if a model cannot do what a stage that would run asks of it.
+
+        :raises RecipeError: saying which stage it is.
+        """
+        asking = {
+            n: node.stage for n, node in self.recipe.nodes.items() if isinstance(node.stage, Ask)
+        }
+        if not any(stage.llm.must_be_seen(stage.needs()) for stage in asking.values()):
+            return
+        for name, node in self.recipe.nodes.items():
+            artefact = self._artefact_name(node)
+            if name in asking and self.store.find(artefact) is None:
+                _refuse_if_unable(name, asking[name])
+
     def plan(self, node: Node) -> Step:
         name = self._artefact_name(node)
         artefact = self.store.find(name)
         if artefact is not None:
             self.done[node.name] = artefact
             return Step(node.name, node.stage.name, name, reused=True)
+        if isinstance(node.stage, Ask):
+            _refuse_if_unable(node.name, node.stage)
         if any(r.stage is not None and r.stage not in self.done for r in node.main):
             return Step(node.name, node.stage.name, name, reused=False)
         if isinstance(node.stage, Source):
@@ -225,8 +243,10 @@ class _Engine:
         if isinstance(node.stage, Source):
             self.units[node.name] = node.stage.units()
             material["units"] = [[u.name, u.fingerprint] for u in self.units[node.name]]
-        self.keys[node.name] = make_key(material)
-        return f"{node.stage.name}-{self.keys[node.name]}"
+        self.keys[node.name] = folder = make_key(material)
+        if isinstance(node.stage, Build) and not node.stage.takes:
+            folder = make_key([folder, node.stage.model_dump(mode="json")])
+        return f"{node.stage.name}-{folder}"
 
     def _reference_key(self, reference: Reference) -> str:
         if reference.path is not None:
@@ -238,7 +258,7 @@ class _Engine:
 
     def _shards(self, references: Iterable[Reference]) -> Shards:
         sides = [self.done[r.stage].shards(r.side) for r in references if r.stage is not None]
-        joined = sides[0]
+        joined = sides[0] if sides else Shards("pairs", [])
         for side in sides[1:]:
             joined = joined + side
         return joined
@@ -264,7 +284,9 @@ class _Engine:
 
     def _make(self, node: Node, name: str) -> Artefact:
         started = time.monotonic()
-        context = LocalContext(self.store.work_folder(name), self.workers, self.reporter)
+        context = LocalContext(
+            self.store.work_folder(name), self.workers, self.reporter, self.store.vectors
+        )
         target = self.store.artefact_folder(name)
         with PeakMemory() as memory, self.store.new_folder(target) as folder:
             if isinstance(node.stage, Build):
@@ -437,7 +459,12 @@ class _Engine:
         watched = _Watched(self.reporter, len(inputs.main))
         with closing(Answers(self.store.answers)) as answers:
             model = Recorded(
-                stage.llm.identity(), lambda: self.open_model(stage.llm), answers, watched.usage
+                stage.llm.identity(),
+                lambda: self.open_model(stage.llm),
+                answers,
+                watched.usage,
+                attempts=stage.llm.attempts,
+                on_failure=stage.llm.on_failure,
             )
             table = inputs.main.to_arrow()
             for part, index in missing.items():
@@ -545,9 +572,28 @@ class _Blocks:
         return len(self.parts) * len(self._units) / self._begun
 
 
+def _refuse_if_unable(name: str, stage: Ask) -> None:
+    """:raises RecipeError: if its model cannot do what a stage asks of it.
+
+    Whether a server can is not known while it is away: then what it is asked first tells.
+    """
+    with suppress(UnusableServerError):
+        if problem := stage.llm.inability(stage.needs()):
+            raise RecipeError(f"stage {name} ({stage.name}): {problem}")
+
+
 def _what_it_asks(stage: Stage) -> dict[str, Any]:
     """Return the model and the prompts of a stage that asks, for its manifest."""
     return {k: v for k, v in stage.material().items() if k in ("llm", "prompts")}
+
+
+_UNUSABLE = {
+    "length": "cut off",
+    "refused": "refused",
+    "invalid": "invalid",
+    "failed": "failed",
+}
+"""What is said of answers that cannot be used, by how they ended."""
 
 
 class _Watched:
@@ -572,15 +618,20 @@ class _Watched:
         )
         if usage.recorded:
             detail += f", {usage.recorded:,} answered before"
+        for finish, count in sorted(usage.unusable.items()):
+            detail += f", {count:,} {_UNUSABLE[finish]}"
         self._reporter.advance(self._done, self._total, "rows", detail)
 
 
 class LocalContext:
     """What this engine lends to global and build stages; see `curate.stage.Context`."""
 
-    def __init__(self, folder: Path, threads: int, reporter: Reporter) -> None:
+    def __init__(
+        self, folder: Path, threads: int, reporter: Reporter, vectors: Path | None = None
+    ) -> None:
         self.folder = folder
         self.threads = threads
+        self.vectors = vectors
         self._reporter = reporter
         self._notes_file = folder / "notes.json"
         self.notes: dict[str, Any] = {}

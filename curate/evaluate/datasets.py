@@ -7,29 +7,29 @@ a test set is worse than none.
 
 from __future__ import annotations
 
-import csv
-import gzip
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal, TypeVar
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from curate.errors import CurateError
 from curate.evaluate.metrics import Qrels
 from curate.shards import MANIFEST, PathLike, Shards, read_shards
+from curate.text.testsets import (
+    Beir,
+    DatasetError,
+    json_rows,
+    judgements,
+    number_of,
+    table_rows,
+)
 
 SENTENCE1 = "sentence1"
 SENTENCE2 = "sentence2"
 SCORE = "score"
 _TABLES = {".tsv": "\t", ".csv": ","}
-
-
-class DatasetError(CurateError):
-    """An evaluation set is missing or malformed. The message names file and line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,23 +115,23 @@ def read_beir(folder: PathLike, split: str = "test") -> RetrievalSet:
 
     :raises DatasetError: if a file is missing or a line of it is wrong.
     """
-    root = Path(folder)
-    corpus_ids, texts = _read_records(_one_of(root, "corpus.jsonl", "corpus.jsonl.gz"), _passage)
-    query_ids, queries = _read_records(_one_of(root, "queries.jsonl", "queries.jsonl.gz"), _query)
-    judged = _read_qrels(_one_of(root, f"qrels/{split}.tsv", "qrels.tsv"), query_ids, corpus_ids)
+    beir = Beir(folder)
+    corpus, asked = beir.corpus(), beir.queries()
+    corpus_ids, query_ids, queries = list(corpus), list(asked), list(asked.values())
+    judged = _read_qrels(beir.qrels(split), query_ids, corpus_ids)
     used, rows = np.unique(judged[:, 0].astype(np.int64), return_inverse=True)
     return RetrievalSet(
-        name=root.resolve().name,
+        name=beir.name,
         query_ids=[query_ids[row] for row in used],
         queries=[queries[row] for row in used],
         corpus_ids=corpus_ids,
-        texts=texts,
+        texts=list(map(str, corpus.values())),
         qrels=Qrels(
             query=rows.astype(np.int64),
             passage=judged[:, 1].astype(np.int64),
             grade=judged[:, 2].astype(np.float32),
             queries=len(used),
-            passages=len(texts),
+            passages=len(corpus),
         ),
         left_out={"not_judged": len(query_ids) - len(used)},
     )
@@ -209,7 +209,7 @@ def read_sts(
             "an STS table (.tsv, .csv, .jsonl, also with .gz)"
         )
     wanted = (*columns, score)
-    rows = _json_rows(file) if suffix == ".jsonl" else _table_rows(file, _TABLES[suffix])
+    rows = json_rows(file) if suffix == ".jsonl" else table_rows(file, _TABLES[suffix])
     values = [_sts_row(row, wanted, where) for where, row in rows]
     if not values:
         raise DatasetError(f"{file}: no rows")
@@ -221,127 +221,21 @@ def _sts_row(row: dict[str, Any], wanted: Sequence[str], where: str) -> tuple[st
     missing = [name for name in wanted if row.get(name) is None]
     if missing:
         raise DatasetError(f"{where}: no value for {missing[0]!r}; it has {sorted(map(str, row))}")
-    return str(row[wanted[0]]), str(row[wanted[1]]), _number(row[wanted[2]], where)
-
-
-def _number(value: Any, where: str) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = float("nan")
-    if not np.isfinite(number):
-        raise DatasetError(f"{where}: the score must be a finite number, got {value!r}")
-    return number
-
-
-def _one_of(root: Path, *names: str) -> Path:
-    found = next((root / name for name in names if (root / name).is_file()), None)
-    if found is None:
-        raise DatasetError(f"{root}: a BEIR folder needs {' or '.join(names)}; there is none")
-    return found
-
-
-def _open(path: Path) -> IO[str]:
-    """Open a text file, gzipped or not."""
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8", newline="")
-    return path.open(encoding="utf-8", newline="")
-
-
-T = TypeVar("T")
-
-
-def _guarded(path: Path, rows: Callable[[IO[str]], Iterator[T]]) -> Iterator[T]:
-    """Yield what `rows` reads from a file; what cannot be read is one clear error."""
-    try:
-        with _open(path) as stream:
-            yield from rows(stream)
-    except FileNotFoundError:
-        raise DatasetError(f"{path}: no such file") from None
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{path}: cannot be read: {error}") from error
-
-
-def _json_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the place and the object of each line that is not blank."""
-
-    def rows(stream: IO[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-        for number, line in enumerate(stream, 1):
-            where = f"{path}, line {number}"
-            if line.strip():
-                yield where, _json_object(line, where)
-
-    return _guarded(path, rows)
-
-
-def _json_object(line: str, where: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise DatasetError(f"{where}: not valid JSON: {error}") from None
-    if not isinstance(row, dict):
-        raise DatasetError(f"{where}: needs a JSON object, got {type(row).__name__}")
-    return row
-
-
-def _table_rows(path: Path, delimiter: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the place and the cells by column of each row; the first row names the columns."""
-
-    def rows(stream: IO[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-        plain = delimiter == "\t"
-        quoting: Literal[0, 3] = csv.QUOTE_NONE if plain else csv.QUOTE_MINIMAL
-        reader = csv.reader(stream, delimiter=delimiter, quoting=quoting)
-        header = next(reader, [])
-        for row in filter(None, reader):
-            where = f"{path}, line {reader.line_num}"
-            if len(row) != len(header):
-                raise DatasetError(f"{where}: {len(row)} columns, the first line has {len(header)}")
-            yield where, dict(zip(header, row, strict=True))
-
-    return _guarded(path, rows)
-
-
-def _read_records(
-    path: Path, text_of: Callable[[dict[str, Any], str], str]
-) -> tuple[list[str], list[str]]:
-    """Return the ids and the texts of a file of JSON lines, in its order."""
-    records: dict[str, str] = {}
-    for where, row in _json_rows(path):
-        record_id = row.get("_id")
-        if not isinstance(record_id, str | int):
-            raise DatasetError(f"{where}: '_id' must be a string, got {record_id!r}")
-        if str(record_id) in records:
-            raise DatasetError(f"{where}: the id {record_id!r} was there before")
-        records[str(record_id)] = text_of(row, where)
-    return list(records), list(records.values())
-
-
-def _query(row: dict[str, Any], where: str) -> str:
-    text = row.get("text")
-    if not isinstance(text, str):
-        raise DatasetError(f"{where}: 'text' must be a string, got {text!r}")
-    return text
-
-
-def _passage(row: dict[str, Any], where: str) -> str:
-    return f"{row.get('title') or ''} {_query(row, where)}".strip()
+    return str(row[wanted[0]]), str(row[wanted[1]]), number_of(row[wanted[2]], where)
 
 
 def _read_qrels(path: Path, query_ids: list[str], corpus_ids: list[str]) -> np.ndarray:
     """Return query row, passage row and grade of each judgement, float64 [m, 3]."""
     rows_of = [{name: row for row, name in enumerate(ids)} for ids in (query_ids, corpus_ids)]
-    judged: dict[tuple[float, float], float] = {}
-    for where, row in _table_rows(path, "\t"):
-        if len(row) != 3:
-            raise DatasetError(f"{where}: needs query-id, corpus-id, score; got {list(row)}")
-        *names, grade = row.values()
+    judged: dict[tuple[int, int], float] = {}
+    for line in judgements(path):
+        names = (line.query_id, line.passage_id)
         for name, rows, kind in zip(names, rows_of, ("query", "passage"), strict=True):
             if name not in rows:
-                raise DatasetError(f"{where}: there is no {kind} {name!r}")
+                raise DatasetError(f"{line.where}: there is no {kind} {name!r}")
         place = (rows_of[0][names[0]], rows_of[1][names[1]])
-        value = _number(grade, where)
-        if judged.setdefault(place, value) != value:
-            raise DatasetError(f"{where}: {names[1]!r} has another grade for {names[0]!r} before")
-    if not judged:
-        raise DatasetError(f"{path}: no judgements")
+        if judged.setdefault(place, line.grade) != line.grade:
+            raise DatasetError(
+                f"{line.where}: {names[1]!r} has another grade for {names[0]!r} before"
+            )
     return np.array([(*place, grade) for place, grade in judged.items()])

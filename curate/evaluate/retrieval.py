@@ -63,12 +63,14 @@ def bm25_system(name: Lexical = "bm25", k1: float = lexical.K1, b: float = lexic
     return System(name, search, {"k1": k1, "b": b})
 
 
-def encoder_system(name: str, model: str | Path, threads: int | None = None) -> System:
-    """Return the exact search by cosine with an encoder, which is loaded here."""
+def encoder_system(
+    name: str, model: str | Path, threads: int | None = None, record: Path | None = None
+) -> System:
+    """Return the exact search by cosine with an encoder, which is loaded here; see `load_encoder`."""
     from curate.encode import load_encoder
     from curate.encode.neighbours import top_k
 
-    encoder = load_encoder(model, threads=threads)
+    encoder = load_encoder(model, threads, record)
 
     def search(
         queries: Sequence[str], texts: Sequence[str], k: int
@@ -299,7 +301,10 @@ class RetrievalEvaluation(Build):
             else bm25_system(name)
             for name in self.baselines
         ]
-        systems += [encoder_system(n, f, context.threads) for n, f in inputs.models["models"]]
+        systems += [
+            encoder_system(name, folder, context.threads, context.vectors)
+            for name, folder in inputs.models["models"]
+        ]
         report = evaluate_retrieval(
             systems,
             data,

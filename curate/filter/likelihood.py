@@ -13,6 +13,7 @@ from curate.schema import Kind, first_positive, with_score
 from curate.stage import Ask, Outcome, decide
 
 if TYPE_CHECKING:
+    from curate.llm.base import Ability
     from curate.llm.recorded import Recorded
 
 MARGIN = "likelihood_margin"
@@ -48,6 +49,10 @@ class LikelihoodFilter(Ask):
         super().check()
         if not self.prompt_of("prompt").examples:
             raise ValueError(f"prompt: {self.prompt} has no examples to average over")
+
+    def needs(self) -> set[Ability]:
+        """Return what query likelihood needs."""
+        return {"score"}
 
     def ask(self, table: pa.Table, fitted: Any, model: Recorded) -> Outcome:
         """Score the queries of a batch, and the examples' queries on the same passages."""

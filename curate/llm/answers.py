@@ -1,25 +1,16 @@
-"""The answers of language models on disk, each under the request that it answers.
-
-One SQLite file in WAL mode: a commit is written without waiting for the disk, so a killed process
-loses no answer that `put` returned for, and a power cut at most the last seconds. Processes of one
-machine may share the file; WAL does not work on network file systems.
-"""
+"""The answers of language models on disk, each under the request that it answers."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import sqlite3
-import threading
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, fields
-from pathlib import Path
-from typing import Any, NamedTuple
+from dataclasses import asdict, dataclass, fields
+from typing import Any, NamedTuple, get_args
 
-from filelock import FileLock
 from pydantic import BaseModel
 
 from curate.errors import CurateError
@@ -27,6 +18,7 @@ from curate.llm.base import (
     Answer,
     Choose,
     Chosen,
+    Finish,
     Generate,
     Generated,
     Message,
@@ -34,11 +26,10 @@ from curate.llm.base import (
     Score,
     Scored,
 )
+from curate.recordfile import RecordFile
 
-FORMAT = 1
 _KINDS: dict[type[Request], str] = {Generate: "generate", Score: "score", Choose: "choose"}
 _ANSWERS: dict[str, type[Answer]] = {"generate": Generated, "score": Scored, "choose": Chosen}
-_BUSY_SECONDS = 60.0
 _CHUNK = 1_000  # keys in one query
 _PAGE = 1_000  # rows read at a time by `items`
 _LONG = 256  # bytes from which a request is worth compressing
@@ -56,7 +47,20 @@ CREATE TABLE IF NOT EXISTS answers (
     created REAL NOT NULL  -- seconds since 1970
 )
 """
-_INSERT = "INSERT OR IGNORE INTO answers VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)"
+# How an answer ended, out of its JSON. Within a text quotes are escaped, so nothing else is like this.
+_FINISH = "CASE {} ELSE 'stop' END".format(
+    " ".join(
+        f"""WHEN answer LIKE '%"finish":"{name}"%' THEN '{name}'"""
+        for name in get_args(Finish)
+        if name != "stop"
+    )
+)
+_INSERT = """
+INSERT INTO answers VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE
+SET answer = excluded.answer, prompt_tokens = excluded.prompt_tokens,
+    completion_tokens = excluded.completion_tokens, created = excluded.created
+WHERE answers.answer LIKE '%"finish":"failed"%'
+"""
 
 
 class AnswersError(CurateError):
@@ -78,20 +82,51 @@ class Item(NamedTuple):
     created: float
 
 
-class Answers:
-    """The recorded answers in one file, which is made when it is first used.
+class Group(NamedTuple):
+    """Recorded answers that have something in common; see `Item`."""
 
-    The first answer recorded for a request stays. Threads may share an object; a worker process that
-    is given one opens the file for itself.
+    model: str
+    kind: str
+    finish: Finish
+    answers: int
+    prompt_tokens: int
+    completion_tokens: int
+    oldest: float
+    newest: float
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Selects recorded answers: those of a model, that ended in some way, that are older.
+
+    :param before: seconds since 1970.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
+    model: str | None = None
+    finish: Finish | None = None
+    before: float | None = None
 
-    def __reduce__(self) -> tuple[type[Answers], tuple[Path]]:
-        return Answers, (self.path,)
+    def condition(self) -> tuple[str, list[Any]]:
+        """Return the condition in SQL, and its values."""
+        named = {"model = ?": self.model, f"{_FINISH} = ?": self.finish, "created < ?": self.before}
+        held = {text: value for text, value in named.items() if value is not None}
+        return " AND ".join(["1", *held]), list(held.values())
+
+
+EVERY = Which()
+
+
+class Answers(RecordFile):
+    """The recorded answers in one file.
+
+    The first answer recorded for a request stays, so that processes that ask the same agree; only that
+    a request `failed` gives way to an answer.
+    """
+
+    format = 1
+    holds = "answers"
+    table = _TABLE
+    error = AnswersError
 
     def get(self, model: str, requests: Sequence[Request]) -> list[Answer | None]:
         """Return the recorded answer to each of n requests; None where there is none.
@@ -100,7 +135,7 @@ class Answers:
         :raises AnswersError: if the file cannot be used.
         """
         keys = [_key(model, request)[0] for request in requests]
-        with self._connected() as connection:
+        with self.connected() as connection:
             return _read(connection, keys)
 
     def put(self, model: str, answered: Iterable[tuple[Request, Answer]]) -> list[Answer]:
@@ -112,82 +147,53 @@ class Answers:
         :raises AnswersError: if the file cannot be used; then none of them is recorded.
         """
         rows = [_row(model, request, answer) for request, answer in answered]
-        with self._connected() as connection, connection:
+        with self.connected() as connection, connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany(_INSERT, rows)
             kept = _read(connection, [row[0] for row in rows])
         return [answer for answer in kept if answer is not None]
 
-    def items(self, model: str | None = None) -> Iterator[Item]:
-        """Iterate over what is recorded, oldest first, of one model or of all."""
+    def items(self, which: Which = EVERY) -> Iterator[Item]:
+        """Iterate over what is recorded, oldest first."""
         last = 0
+        where, values = which.condition()
+        query = (
+            "SELECT id, key, model, kind, request, answer, created FROM answers"
+            f" WHERE id > ? AND {where} ORDER BY id LIMIT {_PAGE}"
+        )
         while True:
-            with self._connected() as connection:
-                rows = connection.execute(
-                    "SELECT id, key, model, kind, request, answer, created FROM answers"
-                    " WHERE id > ?1 AND (?2 IS NULL OR model = ?2) ORDER BY id LIMIT ?3",
-                    (last, model, _PAGE),
-                ).fetchall()
+            with self.connected() as connection:
+                rows = connection.execute(query, (last, *values)).fetchall()
             if not rows:
                 return
             last = rows[-1][0]
             for _, key, name, kind, request, answer, created in rows:
                 yield Item(key, name, kind, _unpack(request), _answer(kind, answer), created)
 
+    def groups(self, which: Which = EVERY) -> list[Group]:
+        """Count what is recorded by model, kind of question and how the answers ended."""
+        where, values = which.condition()
+        query = (
+            f"SELECT model, kind, {_FINISH} AS finish, count(*), sum(prompt_tokens),"
+            " sum(completion_tokens), min(created), max(created) FROM answers"
+            f" WHERE {where} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+        )
+        with self.connected() as connection:
+            return [Group(*row) for row in connection.execute(query, values)]
+
+    def prune(self, which: Which) -> int:
+        """Forget answers, which will be asked for again when they are needed; return how many."""
+        where, values = which.condition()
+        with self.connected() as connection:
+            removed = connection.execute(f"DELETE FROM answers WHERE {where}", values).rowcount
+            connection.execute("VACUUM")
+        return removed
+
     def count(self) -> int:
         """Return how many answers are recorded."""
-        with self._connected() as connection:
+        with self.connected() as connection:
             (n,) = connection.execute("SELECT count(*) FROM answers").fetchone()
         return int(n)
-
-    def close(self) -> None:
-        """Close the file; it opens again when it is used again."""
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
-
-    @contextmanager
-    def _connected(self) -> Iterator[sqlite3.Connection]:
-        """Lend the connection to one thread at a time."""
-        try:
-            with self._lock:
-                if self._connection is None:
-                    self._connection = self._open()
-                yield self._connection
-        except sqlite3.Error as error:
-            raise AnswersError(f"{self.path}: cannot use the recorded answers: {error}") from error
-
-    def _open(self) -> sqlite3.Connection:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        # SQLite's own waiting does not cover the switch to WAL, which two processes may try at once.
-        with FileLock(f"{self.path}.lock"):
-            connection = sqlite3.connect(
-                self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            try:
-                self._set_up(connection)
-            except BaseException:
-                connection.close()
-                raise
-        return connection
-
-    def _set_up(self, connection: sqlite3.Connection) -> None:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        (found,) = connection.execute("PRAGMA user_version").fetchone()
-        if found == FORMAT:
-            return
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        if found or tables:
-            raise AnswersError(
-                f"{self.path}: holds answers of format {found}, this version of curate reads format"
-                f" {FORMAT}: use the version that wrote it, or move the file away"
-            )
-        with connection:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute(_TABLE)
-            connection.execute(f"PRAGMA user_version = {FORMAT}")
 
 
 def token_counts(answer: Answer) -> tuple[int, int]:
@@ -217,6 +223,8 @@ def _key(model: str, request: Request) -> tuple[str, str, str]:
     """Return the key of a request, its kind, and its fields as JSON."""
     kind = _KINDS[type(request)]
     content = {field.name: getattr(request, field.name) for field in fields(request)}
+    if not content.get("attempt"):  # what was recorded when there was only one is of the first
+        content.pop("attempt", None)
     text = _json(content)
     digest = hashlib.blake2b(_json([model, kind, text]).encode(), digest_size=16)
     return digest.hexdigest(), kind, text

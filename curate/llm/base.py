@@ -6,11 +6,22 @@ backend yields answers as they come, in any order; `curate.llm.recorded` records
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from curate.errors import CurateError
+
+Ability = Literal["generate", "schema", "score", "choose"]
+"""What a backend may be able to do; `schema` is to generate JSON that follows one."""
+Finish = Literal["stop", "length", "refused", "invalid", "failed"]
+"""How an answer ended. `stop`: whole. `length`: cut off at `max_tokens`. `refused`: the model would not
+answer, or a filter before it. `invalid`: blank, not of the schema, or without a probability of any
+label. `failed`: the backend gave none, though it was asked again and again."""
 
 
 class Sampling(BaseModel):
@@ -42,6 +53,7 @@ class Generate:
     :param schema: a JSON schema, as JSON text, that the answer must follow; None: free text.
     :param seed: draws the answer: the same seed gives the same draw, another seed another one.
     :param stop: where free text ends; the stop itself is not part of the answer.
+    :param attempt: counts from 0 how often the same was asked before, and not answered usably.
     """
 
     prompt: str | tuple[Message, ...]
@@ -49,6 +61,15 @@ class Generate:
     schema: str | None = None
     seed: int = 0
     stop: str | None = None
+    attempt: int = 0
+
+    @property
+    def draw(self) -> int:
+        """The number that draws the answer: of the first attempt the seed, then others."""
+        if not self.attempt:
+            return self.seed
+        text = f"{self.seed} {self.attempt}".encode()
+        return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +94,10 @@ class Choose:
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """A generated text.
-
-    :param finish: `stop` if the model ended it, `length` if it was cut off at `max_tokens`, `refused`
-        if the model would not answer.
-    """
+    """A generated text; it can be used if `finish` is `stop`."""
 
     text: str
-    finish: Literal["stop", "length", "refused"]
+    finish: Finish
     prompt_tokens: int
     completion_tokens: int
 
@@ -89,37 +106,68 @@ class Generated:
 class Scored:
     """The log-likelihood of a continuation.
 
-    :param logprob: the sum over its tokens, in nats.
+    :param logprob: the sum over its tokens, in nats; nan if `finish` is not `stop`.
     :param tokens: how many tokens it has.
     """
 
     logprob: float
     tokens: int
     prompt_tokens: int
+    finish: Finish = "stop"
 
     @property
     def mean(self) -> float:
         """Nats per token."""
-        return self.logprob / self.tokens
+        return self.logprob / self.tokens if self.tokens else math.nan
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The probabilities of the labels, in their order; they sum to 1 over the labels."""
+    """The probabilities of the labels, in their order.
+
+    They sum to 1 over the labels; they are nan if `finish` is not `stop`.
+    """
 
     probabilities: tuple[float, ...]
     prompt_tokens: int
+    finish: Finish = "stop"
 
 
 Request = Generate | Score | Choose
 Answer = Generated | Scored | Chosen
 
 
+class UnusableServerError(CurateError):
+    """A server answers no request: nobody is there, the key is refused, the model is not known."""
+
+
+class UnansweredError(CurateError):
+    """Some requests have no answer. A backend raises it when it has yielded all the answers it has."""
+
+    def __init__(self, message: str, failed: Mapping[int, str], *, stopped: bool = False) -> None:
+        """:param failed: why, by index, for requests that were asked as often as the settings allow.
+        :param stopped: whether there are others, which were not asked to the end.
+        """
+        super().__init__(message)
+        self.failed = dict(failed)
+        self.stopped = stopped
+
+
+def without_answer(request: Request, finish: Finish, prompt_tokens: int = 0) -> Answer:
+    """Return what stands for the answer to a request that got none."""
+    if isinstance(request, Generate):
+        return Generated("", finish, prompt_tokens, 0)
+    if isinstance(request, Score):
+        return Scored(math.nan, 0, prompt_tokens, finish)
+    return Chosen((math.nan,) * len(request.labels), prompt_tokens, finish)
+
+
 class LanguageModel(Protocol):
     """A backend. Each method takes any number of requests and yields (index, answer), in any order.
 
-    Answers come in groups, as soon as a group is done; what prompts share is computed once. The answer
-    to a request may differ in the last bits with what it is computed together with.
+    Answers come as soon as they are there, alone or in groups; what prompts share is computed once. The
+    answer to a request may differ in the last bits with what it is computed together with. Each
+    request is answered, or else an `UnansweredError` ends the answers.
     """
 
     def generate(self, requests: Sequence[Generate]) -> Iterator[tuple[int, Generated]]:

@@ -3,6 +3,9 @@
 What is recorded is not asked again; the backend is opened at the first question without an answer. A
 thread of its own writes answers as they come, all that came since its last write at a time: a slow
 backend's answers are on disk within milliseconds, and a fast one does not wait for the disk.
+
+What is no usable text (cut off, refused, blank, not of its schema) is recorded as that, counted, and
+asked again as often as the settings say, each time as another attempt with another draw.
 """
 
 from __future__ import annotations
@@ -10,25 +13,31 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import TypeVar, cast
+from typing import Literal, TypeVar, cast
 
 from curate.llm.answers import Answers, token_counts
 from curate.llm.base import (
     Answer,
     Choose,
     Chosen,
+    Finish,
     Generate,
     Generated,
     LanguageModel,
     Request,
     Score,
     Scored,
+    UnansweredError,
+    without_answer,
 )
+from curate.llm.schemas import violation
 
+OnFailure = Literal["stop", "drop"]
 _GROUP = 256  # answers in one write
 _PROGRESS_SECONDS = 0.5
+_ASKED_AGAIN: tuple[Finish, ...] = ("length", "refused", "invalid")
 
 R = TypeVar("R", Generate, Score, Choose)
 A = TypeVar("A", Generated, Scored, Chosen)
@@ -43,6 +52,7 @@ class Usage:
     :param prompt_tokens: tokens that the backend read.
     :param completion_tokens: tokens that it wrote.
     :param seconds: time that it took, without loading the model.
+    :param unusable: how many of the answers were not whole, by how they ended (`Finish`).
     """
 
     asked: int = 0
@@ -50,6 +60,7 @@ class Usage:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     seconds: float = 0.0
+    unusable: dict[str, int] = field(default_factory=dict)
 
     @property
     def tokens_per_second(self) -> float:
@@ -64,6 +75,9 @@ class Recorded:
     :param model_id: what identifies the model; its answers are recorded under it.
     :param open_model: loads the backend; called once, when there is something to ask.
     :param on_progress: is told the usage so far, about twice a second and after each call.
+    :param attempts: how often a text is asked for until it can be used.
+    :param on_failure: what becomes of a request that the backend fails to answer: `drop` records that it
+        failed, `stop` ends the run when all others are answered and recorded.
     """
 
     def __init__(
@@ -72,8 +86,13 @@ class Recorded:
         open_model: Callable[[], LanguageModel],
         answers: Answers,
         on_progress: Callable[[Usage], None] | None = None,
+        *,
+        attempts: int = 1,
+        on_failure: OnFailure = "stop",
     ) -> None:
         self.model_id = model_id
+        self._attempts = attempts
+        self._on_failure = on_failure
         self.usage = Usage()
         self._asked: Counter[str] = Counter()
         self._open_model = open_model
@@ -84,21 +103,34 @@ class Recorded:
     def generate(self, requests: Sequence[Generate]) -> list[Generated]:
         """Return a text for each request, in order; equal requests are one question.
 
-        :raises RuntimeError: if the backend leaves a question unanswered.
+        Where no attempt gave a usable text it is the answer to the last one.
+
+        :raises UnansweredError: if the backend fails to answer a question.
         """
+        answers = self._generate(requests)
+        for attempt in range(1, self._attempts):
+            again = [n for n, answer in enumerate(answers) if answer.finish in _ASKED_AGAIN]
+            if not again:
+                break
+            asked = [replace(requests[n], attempt=requests[n].attempt + attempt) for n in again]
+            for n, answer in zip(again, self._generate(asked), strict=True):
+                answers[n] = answer
+        return answers
+
+    def _generate(self, requests: Sequence[Generate]) -> list[Generated]:
         return self._ask(requests, lambda model, rest: model.generate(rest))
 
     def score(self, requests: Sequence[Score]) -> list[Scored]:
         """Return the log-likelihood of each continuation, in order.
 
-        :raises RuntimeError: if the backend leaves a question unanswered.
+        :raises UnansweredError: if the backend fails to answer a question.
         """
         return self._ask(requests, lambda model, rest: model.score(rest))
 
     def choose(self, requests: Sequence[Choose]) -> list[Chosen]:
         """Return the probabilities of each request's labels, in order.
 
-        :raises RuntimeError: if the backend leaves a question unanswered.
+        :raises UnansweredError: if the backend fails to answer a question.
         """
         return self._ask(requests, lambda model, rest: model.choose(rest))
 
@@ -108,7 +140,8 @@ class Recorded:
         Questions that had been answered before count too: the numbers depend on what rows rest on,
         not on which run paid for it.
 
-        :return: `calls`, `prompt_tokens` and `completion_tokens`.
+        :return: `calls`, `prompt_tokens` and `completion_tokens`, and how many answers were not whole, by
+            how they ended (`Finish`).
         """
         asked, self._asked = self._asked, Counter()
         return dict(asked)
@@ -123,7 +156,7 @@ class Recorded:
         known: dict[Request, Answer] = {
             request: answer
             for request, answer in zip(unique, looked_up, strict=True)
-            if answer is not None
+            if answer is not None and not (answer.finish == "failed" and self._on_failure == "stop")
         }
         self.usage.recorded += len(known)
         rest = [request for request in unique if request not in known]
@@ -132,6 +165,8 @@ class Recorded:
         for answer in known.values():
             read, written = token_counts(answer)
             self._asked.update(calls=1, prompt_tokens=read, completion_tokens=written)
+            if answer.finish != "stop":
+                self._asked[answer.finish] += 1
         self._report()
         return [cast(A, known[request]) for request in requests]
 
@@ -148,8 +183,8 @@ class Recorded:
         known: dict[Request, Answer] = {}
         reported = perf_counter()
         with ThreadPoolExecutor(1, "answers") as writer:
-            for index, answer in self._timed(call(self._model, rest)):
-                came.append((rest[index], answer))
+            for request, answer in self._answers_to(rest, call(self._model, rest)):
+                came.append((request, answer))
                 writes.append(writer.submit(self._write, came))
                 while writes and writes[0].done():  # a write that failed ends the asking here
                     known |= writes.popleft().result()
@@ -164,6 +199,29 @@ class Recorded:
                 " questions unanswered"
             )
         return known
+
+    def _answers_to(
+        self, rest: Sequence[R], answers: Iterator[tuple[int, A]]
+    ) -> Iterator[tuple[R, Answer]]:
+        """Judge and count the answers; what failed for good is an answer too, if it is to be dropped."""
+        try:
+            for index, answer in self._timed(answers):
+                judged = _judged(rest[index], answer)
+                self._count_unusable(judged)
+                yield rest[index], judged
+        except UnansweredError as error:
+            for index in error.failed:
+                failed = without_answer(rest[index], "failed")
+                self._count_unusable(failed)
+                if self._on_failure == "drop":
+                    yield rest[index], failed
+            if self._on_failure == "stop" or error.stopped:
+                raise
+
+    def _count_unusable(self, answer: Answer) -> None:
+        if answer.finish != "stop":
+            unusable = self.usage.unusable
+            unusable[answer.finish] = unusable.get(answer.finish, 0) + 1
 
     def _timed(self, answers: Iterator[tuple[int, A]]) -> Iterator[tuple[int, A]]:
         """Hand on the answers of the backend and count what they cost."""
@@ -187,4 +245,15 @@ class Recorded:
 
     def _report(self) -> None:
         if self._on_progress is not None:
-            self._on_progress(replace(self.usage))
+            self._on_progress(replace(self.usage, unusable=dict(self.usage.unusable)))
+
+
+def _judged(request: Request, answer: Answer) -> Answer:
+    """Return the answer as `invalid` if its text is blank, or not of the schema that was asked for."""
+    if not isinstance(request, Generate) or not isinstance(answer, Generated):
+        return answer
+    if answer.finish != "stop":
+        return answer
+    if not answer.text.strip() or (request.schema and violation(request.schema, answer.text)):
+        return replace(answer, finish="invalid")
+    return answer

@@ -16,6 +16,7 @@ from curate.schema import Kind, replace_docs
 from curate.stage import Ask, Context, Inputs, Outcome, Ref, keep_all
 
 if TYPE_CHECKING:
+    from curate.llm.base import Ability
     from curate.llm.recorded import Recorded
 
 QUERY_LIKELIHOOD = "query_likelihood"
@@ -60,6 +61,11 @@ class Rerank(Ask):
             raise ValueError("nothing is scored: name a prompt for query_likelihood or relevance")
         if self.relevance is not None and not self.prompt_of(RELEVANCE).labels:
             raise ValueError(f"relevance: {self.relevance} has no labels with grades")
+
+    def needs(self) -> set[Ability]:
+        """Return what the prompts that are set need."""
+        needed: dict[str, Ability] = {QUERY_LIKELIHOOD: "score", RELEVANCE: "choose"}
+        return {ability for name, ability in needed.items() if getattr(self, name) is not None}
 
     def fit(self, inputs: Inputs, context: Context) -> dict[str, str]:
         """Collect the texts of the candidates, by id."""

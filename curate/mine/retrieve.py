@@ -118,7 +118,7 @@ class Retrieve(Global):
         texts, searched = pool.passages.texts, pool.searched
         made: list[Retriever] = []
         if self.encoder is not None:
-            encoder = load_encoder(inputs.model("encoder"), context.threads)
+            encoder = load_encoder(inputs.model("encoder"), context.threads, context.vectors)
             context.progress(0, 0, "vectors")
             made.append(DenseRetriever(encoder, queries, texts, searched))
         if self.lexical is not None:

@@ -19,6 +19,8 @@ def plan_report(recipe: Recipe, steps: Sequence[Step]) -> Report:
     note = f"{running} of {len(steps)} stages would run; {len(steps) - running} are reused"
     table = Table(("stage", "would", "inputs", "what it does"), rows, note)
     sections = [Section("Stages", [table])]
+    if chosen := [row for step in steps for row in _chosen(recipe.nodes[step.name])]:
+        sections.append(Section("Chosen", [Table(("stage", "what", "value"), chosen)]))
     if any(step.licenses for step in steps):
         sections.append(Section("Licences", [_licenses(steps)]))
     return Report(f"Plan of {recipe.name}", sections)
@@ -39,6 +41,15 @@ def _licenses(steps: Sequence[Step]) -> Table:
     ]
     note = "shares of the records in a sample: the beginnings of some files of each source"
     return Table(("source", "license", "share>", "sampled>", "would be"), rows, note)
+
+
+def _chosen(node: Node) -> list[tuple[str, str, str]]:
+    """List what a stage has chosen by its settings, before anything runs."""
+    facts = node.stage.planned().items()
+    return [
+        (node.name if first == 0 else "", name, str(value))
+        for first, (name, value) in enumerate(facts)
+    ]
 
 
 def _state(step: Step) -> str:

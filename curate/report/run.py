@@ -17,9 +17,9 @@ from curate.engine.store import Artefact
 from curate.report.blocks import Block, Code, Item, Lines, Report, Section, Table, to_markdown
 from curate.report.evaluation import Metrics, evaluation_blocks, search_blocks
 from curate.report.records import brief_drop, brief_pair, sample, sample_drop
-from curate.report.text import number, seconds, size
+from curate.report.text import number, one_line, seconds, size
 from curate.shards import write_bytes
-from curate.stage import DROPPED, MAIN
+from curate.stage import DROPPED, MAIN, model_sort
 
 METRICS = "metrics.json"
 REPORT = "report.md"
@@ -27,6 +27,11 @@ _EXAMPLES = 5
 _DROPS = 3
 _REASONS = 3
 _LIST = 10
+_CELL_CHARS = 160
+# A note under this name is a list of tables, each with title, columns (as of `blocks.Table`), rows of
+# texts, and a line below it.
+_TABLES = "tables"
+_NOT_IN_SHORT = ("files", _TABLES)
 
 
 def run_report(run: Run, seed: int = 0) -> Report:
@@ -41,6 +46,7 @@ def run_report(run: Run, seed: int = 0) -> Report:
         add(Section("Where the pairs come from", [sources]))
     if notes := note_rows(run):
         add(Section("Notes", [Table(("stage", "note", "value"), notes)]))
+    report.sections.extend(noted_tables(run))
     evaluations = list(_evaluations(run))
     for name, metrics in evaluations:
         add(Section(f"Evaluation: {name}", evaluation_blocks(metrics)))
@@ -166,9 +172,20 @@ def note_rows(run: Run) -> list[tuple[str, str, str]]:
         if plain:
             rows.append((name, "", ", ".join(f"{key} {value}" for key, value in plain.items())))
         for key, value in notes.items():
-            if key not in plain and key != "files" and (text := _nested(value)):
+            if key not in plain and key not in _NOT_IN_SHORT and (text := _nested(value)):
                 rows.append((name, key, text))
     return rows
+
+
+def noted_tables(run: Run) -> list[Section]:
+    """Return the tables that stages noted, each under its title."""
+    sections = []
+    for name, artefact in run.artefacts.items():
+        for table in (artefact.manifest.info.get("notes") or {}).get(_TABLES, []):
+            rows = [tuple(one_line(cell, _CELL_CHARS) for cell in row) for row in table["rows"]]
+            block = Table(tuple(table["columns"]), rows, table["note"])
+            sections.append(Section(f"{name}: {table['title']}", [block]))
+    return sections
 
 
 def _nested(value: Any) -> str:
@@ -261,6 +278,7 @@ def _places(run: Run) -> Section:
         commands.append(f"curate inspect {folder}/stages/{dropping[-1]} --dropped")
     if model:
         places.append(("model", f"{folder}/stages/{model}/"))
-        commands.append(f"curate evaluate {folder}/stages/{model} BEIR_FOLDER")
+        if model_sort(run.artefacts[model].folder) == "encoder":
+            commands.append(f"curate evaluate {folder}/stages/{model} BEIR_FOLDER")
     lines = [f"{what:<12} {where}" for what, where in places]
     return Section("Where everything lies", [Code(lines), Lines(["To go on:"]), Code(commands)])

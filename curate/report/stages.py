@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -66,7 +66,7 @@ def _settings(
     """
     for name, info in cls.model_fields.items():
         shown = f"{prefix}{info.alias or name}"
-        if shown == "from" and issubclass(cls, Source):
+        if shown == "from" and issubclass(cls, Stage) and not cls.takes:
             continue
         if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
             whole = info.get_default(call_default_factory=True)
@@ -91,13 +91,16 @@ def type_text(info: FieldInfo) -> str:
     """Write the type of a setting as its user would: `whole number >= 1`, `words | chars`."""
     if ref := ref_of(info):
         return _ref(ref, info)
-    limits = [
+    return f"{_type(info.annotation)} {_limits(info.metadata)}".strip()
+
+
+def _limits(metadata: Iterable[Any]) -> str:
+    return ", ".join(
         f"{sign} {getattr(mark, name)}"
-        for mark in info.metadata
+        for mark in metadata
         for name, sign in (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<="))
         if getattr(mark, name, None) is not None
-    ]
-    return " ".join([_type(info.annotation), ", ".join(limits)]).strip()
+    )
 
 
 def _ref(ref: Ref, info: FieldInfo) -> str:
@@ -121,7 +124,8 @@ _NAMES: dict[Any, str] = {
 def _type(annotation: Any) -> str:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return _type(arguments[0])
+        marks = [m for a in annotation.__metadata__ for m in getattr(a, "metadata", [a])]
+        return f"{_type(arguments[0])} {_limits(marks)}".strip()
     if origin is Literal:
         return " | ".join(str(value) for value in arguments)
     if origin in (Union, types.UnionType):

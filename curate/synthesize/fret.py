@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from curate.llm.recorded import Recorded
 
 SOURCE = "fret"
+_UNUSABLE = {
+    "length": "cut_off",
+    "refused": "refused",
+    "invalid": "not_of_schema",
+    "failed": "failed",
+}
+"""Why an answer cannot be used, by how it ended."""
 _ALIKE = 0.7  # Jaccard similarity of their words, from which one query is a copy of another
 
 
@@ -201,7 +208,7 @@ class _Draft(NamedTuple):
 def _parse(answer: Generated) -> _Draft | str:
     """Read an answer; return the reason if it cannot be used."""
     if answer.finish != "stop":
-        return {"length": "cut_off", "refused": "refused"}[answer.finish]
+        return _UNUSABLE[answer.finish]
     try:
         data = json.loads(answer.text)
     except ValueError:

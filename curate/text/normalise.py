@@ -30,6 +30,16 @@ _ONE_CHARACTER_WORD = (
 )
 _NOT_A_WORD = r"[^\p{L}\p{M}\p{N}\p{So}]+"
 _SENTENCE_END = r"[\s.,;:?!。、؟]+$"  # after NFKC, which unfolds wide forms and the ellipsis
+# Characters that are visible, that NFKC leaves as they are in any company (NFKC_Quick_Check is yes and
+# the combining class 0, which Unicode promises for all versions), in lower case too: Latin, Cyrillic,
+# Hebrew, Arabic, Kana, Han, Hangul, punctuation, arrows, mathematics, dingbats, emoji. A text of these
+# alone, nine of ten that are not ASCII, is spared both rounds of NFKC, most of the time there is.
+_UNSETTLED = (
+    r"[^\x00-\x7F\u00A1-\u00A7\u00A9\u00AB\u00AC\u00AE\u00B0\u00B1\u00B6\u00B7\u00BB\u00BF-\u012F"
+    r"\u0131\u0134-\u013E\u0141-\u0148\u014A-\u017E\u0400-\u0482\u048A-\u052F\u05D0-\u05EA"
+    r"\u0621-\u064A\u2010\u2012-\u2016\u2018-\u2023\u2190-\u222B\u2231-\u22FF\u2500-\u27BF\u3001"
+    r"\u3002\u3041-\u3096\u30A1-\u30FA\u30FC\u4E00-\u9FFF\uAC00-\uD7A3\U0001F300-\U0001F64F]"
+)
 
 
 def normalise(texts: pl.Series) -> pl.Series:
@@ -81,6 +91,10 @@ def content_hashes(texts: pl.Series) -> np.ndarray:
 
 
 def _fold(texts: pl.Series) -> pl.Series:
+    return _where(texts, texts.str.contains(_UNSETTLED), _compose)
+
+
+def _compose(texts: pl.Series) -> pl.Series:
     # Lower case can decompose (`İ`), so what it leaves is composed again.
     return _show(texts).str.normalize("NFKC").str.to_lowercase().str.normalize("NFKC")
 
@@ -95,7 +109,17 @@ def _space_out(texts: pl.Series) -> pl.Series:
 
 def _where_not_ascii(texts: pl.Series, change: Callable[[pl.Series], pl.Series]) -> pl.Series:
     """Apply `change` to the texts that are not all ASCII."""
-    rows = (texts.str.len_bytes() != texts.str.len_chars()).arg_true()
+    return _where(texts, texts.str.len_bytes() != texts.str.len_chars(), change)
+
+
+def _where(
+    texts: pl.Series, chosen: pl.Series, change: Callable[[pl.Series], pl.Series]
+) -> pl.Series:
+    """Apply `change` to some texts.
+
+    :param chosen: n booleans; null is no.
+    """
+    rows = chosen.fill_null(False).arg_true()
     if not len(rows):
         return texts
     order = np.arange(len(texts))

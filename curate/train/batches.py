@@ -6,8 +6,8 @@ very batch it had stopped at, and nothing but these three numbers needs to be re
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -43,19 +43,32 @@ class TrainingPairs:
     def __len__(self) -> int:
         return len(self.query)
 
+    def take(self, rows: np.ndarray) -> TrainingPairs:
+        """Return some of the pairs, over the same texts."""
+        parts = ("query", "positive", "negatives", "domain")
+        return replace(self, **{part: getattr(self, part)[rows] for part in parts})
 
-def read_pairs(shards: Shards, negatives: int, homogeneous: Homogeneous) -> TrainingPairs:
+
+def read_pairs(
+    shards: Shards,
+    negatives: int,
+    homogeneous: Homogeneous,
+    left_out: Callable[[pa.Table], np.ndarray] | None = None,
+) -> TrainingPairs:
     """Read the pairs that have a query and a positive with text.
 
     Equal texts become one number, so a batch can tell that a negative is really a positive.
 
     :param negatives: hard negatives to read of each pair, at most.
+    :param left_out: tells which rows of a table not to read, bool [n].
     """
     column = "source" if homogeneous == "none" else homogeneous
     queries, positives, lists, domains = [], [], [], []
     for table in shards.tables():
         positive = first_positive(table)
         usable = pc.and_(pc.is_valid(table["query"]), pc.is_valid(positive))
+        if left_out is not None:
+            usable = pc.and_(usable, pa.chunked_array([pa.array(~left_out(table))]))
         queries.append(table["query"].filter(usable))
         positives.append(positive.filter(usable))
         lists.append(_hard_texts(table["negatives"], negatives).filter(usable))

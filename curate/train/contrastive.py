@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from curate.encode.folds import LeftOut
 from curate.encode.neighbours import fast_bfloat16
 from curate.encode.tokenizer import TokenizerSettings
 from curate.errors import CurateError
@@ -53,6 +54,15 @@ class ContrastiveTraining(Build):
     """The highest step size of Adam."""
     warmup: float = Field(0.05, ge=0, lt=1)
     """The share of the steps over which the step size rises."""
+    leave_out: LeftOut | None = None
+    """A part of the pairs to leave out, for `filter.consistency` to judge by a model that never saw
+    them (cross-fitting); by default none."""
+    validation: float = Field(0.0, ge=0, le=0.5)
+    """The share of the pairs that is not trained on but tells when to stop; 0 trains to the end."""
+    checks: int = Field(4, ge=1)
+    """How often an epoch the loss on them is taken; the vectors of the lowest one are the model."""
+    patience: int = Field(2, ge=1)
+    """Training stops when so many checks in a row were worse than the best."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Of the products of vectors; `auto` is `bf16` on a CPU that has instructions for it."""
     seed: int = Field(0, ge=0)
@@ -71,7 +81,8 @@ class ContrastiveTraining(Build):
         from curate.train.static import initial_weights, read_texts, train_static
 
         torch.set_num_threads(context.threads)
-        pairs = read_pairs(inputs.main, self.negatives, self.homogeneous)
+        left_out = self.leave_out.rows if self.leave_out else None
+        pairs = read_pairs(inputs.main, self.negatives, self.homogeneous, left_out)
         if len(pairs) < 2:
             raise CurateError(
                 f"{len(pairs)} pairs with a query and a positive: nothing to contrast"
@@ -85,8 +96,17 @@ class ContrastiveTraining(Build):
             tokenizer, learned = train_tokenizer(pairs.queries + pairs.passages, self.tokenizer)
             texts = read_texts(tokenizer, pairs)
             weights = initial_weights(tokenizer, learned, texts, self)
-        weights, curve = train_static(weights, texts, pairs, self, context.folder, context.progress)
+        weights, notes = train_static(weights, texts, pairs, self, context.folder, context.progress)
         StaticEncoder(tokenizer, weights).save(folder)
-        context.note(loss=curve, pairs=len(pairs), vocabulary=len(weights))
-        unusable = len(inputs.main) - len(pairs)
-        return Built(len(inputs.main), len(pairs), {"no_text": unusable} if unusable else {})
+        if self.leave_out:
+            self.leave_out.save(folder)
+        context.note(**notes, pairs=len(pairs), vocabulary=len(weights))
+        return self._account(inputs, len(pairs))
+
+    def _account(self, inputs: Inputs, used: int) -> Built:
+        """Count what was not used, and why."""
+        out = 0
+        if self.leave_out:
+            out = sum(int(self.leave_out.rows(table).sum()) for table in inputs.main.tables())
+        dropped = {"left_out": out, "no_text": len(inputs.main) - used - out}
+        return Built(len(inputs.main), used, {why: n for why, n in dropped.items() if n})

@@ -21,6 +21,7 @@ from curate.encode.tokenizer import twins
 from curate.errors import CurateError
 from curate.train.batches import TrainingPairs, make_batch, steps, steps_per_epoch
 from curate.train.losses import info_nce
+from curate.train.validation import EarlyStop, validation_rows
 
 if TYPE_CHECKING:
     import torch
@@ -84,47 +85,84 @@ def train_static(
     settings: ContrastiveTraining,
     scratch: Path,
     progress: Progress,
-) -> tuple[torch.Tensor, list[dict[str, float]]]:
+) -> tuple[torch.Tensor, dict[str, Any]]:
     """Train the vectors; goes on from a checkpoint in `scratch`, to the same bits.
 
     :param start: the vectors to begin with, float32 [vocabulary, d].
-    :return: the trained vectors; and the mean loss of each epoch.
+    :return: the trained vectors; and what to note: the mean loss of each epoch, and with `validation`
+        the loss on the held-out pairs at each check.
     """
     import torch
 
     weights = start.clone().requires_grad_(True)
     adam = torch.optim.Adam([weights], lr=settings.learning_rate, betas=_ADAM_BETAS, fused=True)
+    held_out = validation_rows(len(pairs), settings.validation, settings.seed)
+    pairs, checked = pairs.take(np.flatnonzero(~held_out)), pairs.take(np.flatnonzero(held_out))
     per_epoch = steps_per_epoch(pairs, settings.batch_size)
     total = per_epoch * settings.epochs
+    stop = EarlyStop(settings.patience)
+    checks = max(per_epoch // settings.checks, 1)
     checkpoint = _Checkpoint(scratch / "checkpoint.safetensors")
-    first, losses = checkpoint.load(weights, adam)
+    first, losses = checkpoint.load(weights, adam, stop)
     saved = time.monotonic()
     batches = steps(
         pairs, settings.batch_size, settings.epochs, settings.seed, settings.homogeneous, first
     )
     for step, rows in batches:
+        if stop.stopped:
+            break
         for group in adam.param_groups:
             group["lr"] = settings.learning_rate * schedule(step, total, settings.warmup)
-        batch = make_batch(pairs, rows)
-        with torch.autocast("cpu", torch.bfloat16, enabled=settings.uses_bfloat16()):
-            loss = info_nce(
-                embed(weights, texts.queries, batch.queries),
-                embed(weights, texts.passages, batch.passages),
-                settings.temperature,
-                torch.from_numpy(batch.masked),
-                settings.symmetric,
-            )
+        loss = _loss(weights, texts, pairs, rows, settings)
         adam.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         adam.step()
         losses.append(_finite(loss.item(), step))
+        if len(checked) and (step + 1) % checks == 0:
+            stop.check(
+                _validation_loss(weights, texts, checked, settings), weights.detach(), step + 1
+            )
         progress(step + 1, total, "steps")
         if time.monotonic() - saved > _SECONDS_BETWEEN_CHECKPOINTS:
-            checkpoint.save(weights, adam, step + 1, losses)
+            checkpoint.save(weights, adam, step + 1, losses, stop)
             saved = time.monotonic()
-    means = np.array(losses).reshape(-1, per_epoch).mean(1) if per_epoch else np.zeros(0)
-    curve = [{"epoch": i + 1, "loss": round(float(mean), 4)} for i, mean in enumerate(means)]
-    return weights.detach(), curve
+    epochs = [losses[low : low + per_epoch] for low in range(0, len(losses), per_epoch or 1)]
+    curve = [{"epoch": i, "loss": round(float(np.mean(e)), 4)} for i, e in enumerate(epochs, 1)]
+    best = weights.detach() if stop.best is None else stop.best
+    return best, {"loss": curve, **stop.notes()}
+
+
+def _loss(
+    weights: torch.Tensor,
+    texts: Texts,
+    pairs: TrainingPairs,
+    rows: np.ndarray,
+    settings: ContrastiveTraining,
+) -> torch.Tensor:
+    """Return the loss on a batch of pairs, a scalar."""
+    import torch
+
+    batch = make_batch(pairs, rows)
+    with torch.autocast("cpu", torch.bfloat16, enabled=settings.uses_bfloat16()):
+        return info_nce(
+            embed(weights, texts.queries, batch.queries),
+            embed(weights, texts.passages, batch.passages),
+            settings.temperature,
+            torch.from_numpy(batch.masked),
+            settings.symmetric,
+        )
+
+
+def _validation_loss(
+    weights: torch.Tensor, texts: Texts, pairs: TrainingPairs, settings: ContrastiveTraining
+) -> float:
+    """Return the mean loss on held-out pairs, in the same batches at every check."""
+    import torch
+
+    batches = [rows for _, rows in steps(pairs, settings.batch_size, 1, settings.seed, "none")]
+    with torch.no_grad():
+        losses = [_loss(weights.detach(), texts, pairs, rows, settings).item() for rows in batches]
+    return float(np.mean(losses))
 
 
 def schedule(step: int, total: int, warmup: float) -> float:
@@ -140,24 +178,34 @@ def _finite(loss: float, step: int) -> float:
 
 
 class _Checkpoint:
-    """The state of training in one file: vectors, Adam's moments, the step, the losses."""
+    """The state of training in one file: vectors, Adam's moments, the step, the losses, the best."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def save(
-        self, weights: torch.Tensor, adam: torch.optim.Adam, step: int, losses: list[float]
+        self,
+        weights: torch.Tensor,
+        adam: torch.optim.Adam,
+        step: int,
+        losses: list[float],
+        stop: EarlyStop,
     ) -> None:
         from safetensors.torch import save_file
 
         state: dict[str, Any] = adam.state[weights]
         tensors = {"weights": weights.detach(), **{n: state[n] for n in ("exp_avg", "exp_avg_sq")}}
         tensors["step"] = state["step"].reshape(1)
+        if stop.best is not None:
+            tensors["best"] = stop.best
+        told = {"step": str(step), "losses": json.dumps(losses), "checks": json.dumps(stop.checks)}
         temporary = self.path.with_suffix(".tmp")
-        save_file(tensors, temporary, {"step": str(step), "losses": json.dumps(losses)})
+        save_file(tensors, temporary, told)
         temporary.rename(self.path)
 
-    def load(self, weights: torch.Tensor, adam: torch.optim.Adam) -> tuple[int, list[float]]:
+    def load(
+        self, weights: torch.Tensor, adam: torch.optim.Adam, stop: EarlyStop
+    ) -> tuple[int, list[float]]:
         """Restore the state, if there is one, and return the next step and the losses so far."""
         import torch
         from safetensors import safe_open
@@ -173,5 +221,8 @@ class _Checkpoint:
                 "exp_avg": file.get_tensor("exp_avg"),
                 "exp_avg_sq": file.get_tensor("exp_avg_sq"),
             }
+            stop.checks = [(int(at), loss) for at, loss in json.loads(metadata["checks"])]
+            if stop.checks:
+                stop.best = file.get_tensor("best")
         losses: list[float] = json.loads(metadata["losses"])
         return int(metadata["step"]), losses

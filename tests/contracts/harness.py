@@ -19,7 +19,7 @@ from curate.registry import registry
 from curate.schema import Kind, Record, from_table, to_table
 from curate.shards import Manifest, Shards, Side, write_manifest, write_shard
 from curate.stage import MAIN, Ask, Build, Global, Inputs, Source, Stage, ref_of
-from tests.contracts.records import Nulls, Records, make_pairs
+from tests.contracts.records import Nulls, Records, make_pairs, ngram_model, static_model
 from tests.harvest import made
 from tests.llm.made import MadeModel
 
@@ -87,6 +87,23 @@ def shards_of_pairs(folder: Path) -> dict[str, object]:
     return {"path": str(folder)}
 
 
+def packaged_model(folder: Path) -> dict[str, object]:
+    """Install a package that carries a model, made here."""
+    static_model(folder / "made_encoder" / "model")
+    info = folder / "made_encoder-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: made-encoder\nVersion: 1.0\n")
+    files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    (info / "RECORD").write_text("".join(f"{file},,\n" for file in sorted(files)))
+    sys.path.insert(0, str(folder))
+    return {"model": "made-encoder"}
+
+
+def endpoint(folder: Path) -> dict[str, object]:
+    """Name an endpoint; nothing is asked of it."""
+    return {"model": "made", "dimension": 16}
+
+
 def click_and_tqdm(folder: Path) -> dict[str, object]:
     """Name two packages that are installed wherever the tests run."""
     return {"packages": ["click", "tqdm"], "stdlib": False, "topics": False}
@@ -104,9 +121,11 @@ def made_sources() -> dict[str, Maker]:
 SOURCES: dict[str, Maker] = {
     "harvest.python": python_package,
     "harvest.shards": shards_of_pairs,
+    "encode.model": packaged_model,
+    "encode.endpoint": endpoint,
     **made_sources(),
 }
-"""For each source: makes its input in an empty folder and returns the settings that read it."""
+"""For each stage without input: makes what it reads in an empty folder and returns its settings."""
 REAL_SOURCES: dict[str, Maker] = SOURCES | {"harvest.python": click_and_tqdm}
 """The same with more than 100 inputs of the kind that users have."""
 
@@ -114,7 +133,7 @@ REAL_SOURCES: dict[str, Maker] = SOURCES | {"harvest.python": click_and_tqdm}
 def settings_of(cls: type[Stage], references: Mapping[str, str]) -> dict[str, object]:
     """Return settings that a stage can run with: the defaults, and what has none by examples.
 
-    :param references: the name or folder of an artefact, by kind.
+    :param references: the name or folder of an artefact, by kind, and of models by sort.
     """
     settings: dict[str, object] = {"llm": {"model": "made"}} if issubclass(cls, Ask) else {}
     for name, info in cls.model_fields.items():
@@ -122,7 +141,7 @@ def settings_of(cls: type[Stage], references: Mapping[str, str]) -> dict[str, ob
             continue
         ref = ref_of(info)
         if ref is not None:
-            value = references[str(ref.kind)]
+            value = references[ref.model if ref.kind == "model" else str(ref.kind)]
             many = typing.get_origin(info.annotation) in (list, tuple)
             settings[name] = [value] if many else value
         elif info.examples:
@@ -158,7 +177,12 @@ def recipe_for(
     :param nulls: make some of the records' lists null first.
     """
     cls = STAGES[name]
-    references = {"model": str(model), "pairs": "records", "passages": "records.passages"}
+    references = {
+        "encoder": str(model),
+        "n-gram model": str(ngram_model(model.with_name("ngram"))),
+        "pairs": "records",
+        "passages": "records.passages",
+    }
     stages: dict[str, Stage] = {"records": Records.model_validate(records)}
     given = "records.passages" if kind == "passages" else "records"
     if nulls:
@@ -211,6 +235,8 @@ def decisions(artefact: Artefact, stage: Stage) -> object:
     if isinstance(stage, Build) and artefact.kind == "model":
         notes = artefact.manifest.info["notes"]
         plain = {k: v for k, v in notes.items() if isinstance(v, int | str)}
+        if not stage.takes:  # what it writes is copied, not trained
+            plain["files"] = notes["files"]
         return [counts, plain]
     if artefact.kind == "metrics":
         metrics = json.loads((artefact.folder / "metrics.json").read_bytes())
@@ -248,8 +274,8 @@ def digest(data: object) -> str:
 
 
 def is_source(name: str) -> bool:
-    """Tell whether a stage is a source."""
-    return issubclass(STAGES[name], Source)
+    """Tell whether a stage takes no records: a source, or what brings a model from outside."""
+    return not STAGES[name].takes
 
 
 def shards_of(records: list[Record], kind: Kind, folder: Path, cuts: int = 2) -> Shards:

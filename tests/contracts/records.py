@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -202,4 +203,17 @@ def static_model(folder: Path) -> Path:
     shape = (tokenizer.get_vocab_size(), 16)
     weights = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     StaticEncoder(tokenizer, torch.from_numpy(weights)).save(folder)
+    return folder
+
+
+def ngram_model(folder: Path) -> Path:
+    """Save a small n-gram model, unless it is there."""
+    from curate.text.ngram.model import NgramModel
+    from curate.text.ngram.tokens import read, train_tokenizer
+
+    if not folder.exists():
+        clean = pl.Series([pair.positives[0].text for pair in make_pairs(1, 200, hostile=0)])
+        tokenizer = train_tokenizer(clean, 300)
+        folder.mkdir()
+        NgramModel.train(tokenizer, read(tokenizer, clean), order=3, prune=0).save(folder)
     return folder

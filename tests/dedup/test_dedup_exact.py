@@ -1,8 +1,12 @@
+import random
+from fnmatch import fnmatchcase
+
 import pytest
 from pydantic import ValidationError
 
 from curate.dedup.exact import ExactDedup
 from curate.schema import Doc, Pair, Passage, from_table
+from tests.contracts.records import HOSTILE
 
 
 def pair(query, text, group="g"):
@@ -123,3 +127,102 @@ def test_the_best_stays_and_among_equals_the_first(run_global):
 def test_without_that_score_the_first_stays(run_global):
     plain = run_global(ExactDedup(on="passage"), PAIRS)
     assert kept(run_global(ExactDedup(on="passage", best="quality"), PAIRS)) == kept(plain)
+
+
+SOURCES = ["forum/a", "forum/b", "wiki", None]
+
+
+def ranked_pairs(count, seed=0):
+    """Pairs of few queries and passages in several forms, from several sources, some with a score."""
+    rng = random.Random(seed)
+    pairs = []
+    for number in range(count):
+        query = rng.choice(["", "  ", f"query {rng.randrange(8)}", f"Query  {rng.randrange(8)}?"])
+        texts = [
+            [],
+            [f"text {rng.randrange(5)}"],
+            [f"TEXT {rng.randrange(5)}" + " ." * rng.randrange(3)],
+        ]
+        record = Pair("qa", query, [Doc(t) for t in rng.choice(texts)], rng.choice(SOURCES), "g")
+        record.scores = {} if rng.random() < 0.3 else {"quality": rng.choice([0.25, 0.5, 1.0])}
+        record.id = str(number)
+        pairs.append(record)
+    return pairs
+
+
+def form(text):
+    """Reduce a text as the test's few forms need it."""
+    return " ".join(text.lower().rstrip(" .?").split())
+
+
+def expected_fates(pairs, stage):
+    """Decide one pair after another, best first, in plain Python: the reason and the record instead."""
+
+    def wish(number):
+        pair = pairs[number]
+        source = pair.source
+        sources = [i for i, p in enumerate(stage.prefer) if source and fnmatchcase(source, p)]
+        size = len(pair.query) + len(pair.positives[0].text if pair.positives else "")
+        return (
+            min(sources, default=99),
+            -pair.scores.get(stage.best, -9),
+            -size if stage.keep == "longest" else 0,
+            number,
+        )
+
+    fates = {}
+    rounds = [
+        ("exact_duplicate", stage.on or "pair", 1),
+        ("query_cap", "query", stage.max_per_query),
+        ("passage_cap", "passage", stage.max_per_passage),
+    ]
+    for reason, on, most in rounds:
+        seen = {}
+        for number in sorted(range(len(pairs)), key=wish):
+            texts = {
+                "query": form(pairs[number].query),
+                "passage": form(pairs[number].positives[0].text) if pairs[number].positives else "",
+            }
+            key = tuple(texts[side] for side in (["query", "passage"] if on == "pair" else [on]))
+            if number in fates or most is None or not all(key):
+                continue
+            first = seen.setdefault(key, [])
+            if len(first) >= most:
+                fates[number] = (reason, first[0])
+            else:
+                first.append(number)
+    return fates
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"on": "query"},
+        {"on": "passage", "keep": "longest"},
+        {"on": "query", "prefer": ["wiki", "forum/*"]},
+        {"prefer": ["forum/b"], "best": "quality", "keep": "longest", "max_per_query": 2},
+        {"best": "quality", "max_per_query": 3, "max_per_passage": 2},
+        {"on": "passage", "keep": "longest", "max_per_query": 1},
+        {"keep": "longest", "prefer": ["*"], "max_per_passage": 4},
+    ],
+)
+def test_fates_are_those_of_one_after_another(run_global, settings):
+    pairs, stage = ranked_pairs(400), ExactDedup(**settings)
+    result = run_global(stage, pairs, shards=3, batch=50)
+    dropped = result.dropped.to_pylist()
+    found = {
+        int(row["id"]): (row["drop_reason"], int(row["drop_detail"].rpartition(" ")[2]))
+        for row in dropped
+    }
+    expected = expected_fates(pairs, stage)
+    assert found == expected
+    assert len(expected) > 50
+
+
+def test_hostile_texts_have_only_their_copies(run_global):
+    pairs = [pair("query", text) for text in HOSTILE]
+    twice = run_global(ExactDedup(on="passage"), [*pairs, *pairs])
+    says_nothing = [text for text in HOSTILE if not text.strip("\x00 \n\t")]
+    assert len(twice.dropped) == len(HOSTILE) - len(says_nothing)
+    assert len(run_global(ExactDedup(), [*pairs, *pairs]).dropped) == len(twice.dropped)

@@ -1,4 +1,4 @@
-"""`top_k` and `ranks` are float64 brute force over the same vectors, on every path."""
+"""`top_k` is float64 brute force over the same vectors, on every path."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from curate.encode import neighbours
-from curate.encode.neighbours import ranks, top_k
+from curate.encode.neighbours import top_k
 
 
 @pytest.fixture(params=[False, True], ids=["float32", "bfloat16"])
@@ -59,15 +59,6 @@ def brute_top(queries, passages, k) -> tuple[np.ndarray, np.ndarray]:
     return np.take_along_axis(scores, order, 1), order
 
 
-def brute_ranks(queries, own, pool, own_rows) -> np.ndarray:
-    scores = exact(queries, as64(pool))
-    mine = np.einsum("nd,nd->n", as64(queries), as64(own))
-    above = scores > mine[:, None]
-    inside = np.flatnonzero(own_rows >= 0)
-    above[inside, own_rows[inside]] = False
-    return 1 + above.sum(1)
-
-
 def check_top(queries, passages, k):
     scores, indices = top_k(queries, passages, k)
     expected_scores, expected = brute_top(queries, passages, k)
@@ -93,51 +84,22 @@ def test_top_k_is_brute_force(seed, n, m, d, k):
 
 
 @pytest.mark.usefixtures("coarse")
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(
-    seed=st.integers(0, 10**6),
-    n=st.integers(1, 40),
-    m=st.integers(1, 300),
-    d=st.sampled_from([1, 2, 3, 16, 100]),
-)
-def test_ranks_are_brute_force(seed, n, m, d):
-    queries, pool = draw(seed, n, m, d)
-    rng = np.random.default_rng(seed)
-    own_rows = np.where(rng.random(n) < 0.3, -1, rng.integers(0, m, n))
-    own = np.where((own_rows < 0)[:, None], unit(rng.normal(size=(n, d))), pool[own_rows])
-    found = ranks(queries, own.astype(np.float32), pool, own_rows)
-    assert found.dtype == np.int64
-    np.testing.assert_array_equal(
-        found, brute_ranks(queries, own.astype(np.float32), pool, own_rows)
-    )
-
-
-@pytest.mark.usefixtures("coarse")
 def test_blocks_join_without_a_seam():
     """More queries and passages than a block has, with ties across blocks."""
-    block = max(neighbours._RANK_BLOCK[1], neighbours._BEST_BLOCK[1])
-    queries, pool = draw(1, 700, block + 500, 8)
+    block = neighbours._BEST_BLOCK[1]
+    queries, pool = draw(1, 300, block + 500, 8)
     pool[block + 100 :] = pool[:400]
     check_top(queries, pool, 5)
-    own_rows = np.random.default_rng(2).integers(0, len(pool), len(queries))
-    np.testing.assert_array_equal(
-        ranks(queries, pool[own_rows], pool, own_rows),
-        brute_ranks(queries, pool[own_rows], pool, own_rows),
-    )
 
 
 @pytest.mark.usefixtures("coarse")
 def test_all_passages_alike():
-    """Every score ties: the order is that of the rows, and nothing is above the own passage."""
+    """Every score ties: the order is that of the rows."""
     passages = np.repeat(unit(np.ones((1, 16))), 500, 0)
     queries = unit(np.random.default_rng(0).normal(size=(5, 16)))
     scores, indices = top_k(queries, passages, 7)
     np.testing.assert_array_equal(indices, np.tile(np.arange(7), (5, 1)))
     assert (scores == scores[:, :1]).all()
-    own_rows = np.array([0, 250, 499, -1, 3])
-    np.testing.assert_array_equal(ranks(queries, passages[:5], passages, own_rows), np.ones(5))
 
 
 @pytest.mark.usefixtures("coarse")
@@ -146,15 +108,6 @@ def test_zero_vectors_tie_with_each_other():
     pool[5] = unit(np.ones((1, 4)))
     queries = np.zeros((2, 4), np.float32)
     np.testing.assert_array_equal(top_k(queries, pool, 6)[1], np.tile(np.arange(6), (2, 1)))
-    np.testing.assert_array_equal(ranks(queries, pool[:2], pool, np.array([0, -1])), [1, 1])
-
-
-@pytest.mark.usefixtures("coarse")
-def test_the_own_passage_is_in_the_running_and_never_counts():
-    pool = unit(np.eye(4))
-    queries = unit(np.array([[1, 0.5, 0.2, 0.1]] * 3))
-    own = np.stack([pool[1], pool[1], pool[3]])
-    np.testing.assert_array_equal(ranks(queries, own, pool, np.array([1, -1, -1])), [2, 2, 4])
 
 
 @pytest.mark.usefixtures("coarse")
@@ -163,8 +116,6 @@ def test_few_or_none(n, m):
     queries, passages = unit(np.ones((n, 4))), unit(np.ones((m, 4)))
     scores, indices = top_k(queries, passages, 3)
     assert scores.shape == indices.shape == (n, min(3, m))
-    found = ranks(queries, unit(np.ones((n, 4))), passages, np.full(n, -1))
-    np.testing.assert_array_equal(found, np.ones(n))
 
 
 def test_progress_is_told():
@@ -173,7 +124,3 @@ def test_progress_is_told():
     top_k(queries, passages, 2, lambda done, total: told.append((done, total)))
     assert told[-1] == (1500, 1500)
     assert told == sorted(told)
-    told.clear()
-    own_rows = np.zeros(1500, np.int64)
-    ranks(queries, passages[own_rows], passages, own_rows, lambda *step: told.append(step))
-    assert told[-1] == (1500, 1500)

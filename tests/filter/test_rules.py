@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.filter.rules import Rules, repeated_lines
+from curate.filter.rules import Rules
 from curate.schema import PAIR, Doc, Pair, drop_schema, to_table
 
 PASSAGE = "def sort(numbers):\n    return sorted(numbers, key=abs)"

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.errors import CurateError
-from curate.llm.answers import Answers, token_counts
+from curate.llm.answers import Answers, Which, token_counts
 from curate.llm.base import (
     Choose,
     Chosen,
@@ -82,6 +82,7 @@ def test_each_field_of_a_request_is_in_the_key(answers):
         Generate("p", Sampling(temperature=0.5), None, 1, "x"),
         Generate("p", Sampling(temperature=0.5), "{}", 2, "x"),
         Generate("p", Sampling(temperature=0.5), "{}", 1, None),
+        Generate("p", Sampling(temperature=0.5), "{}", 1, "x", 1),
         Score("p", "x"),
         Score("px", ""),
         Choose("p", ("x",)),
@@ -109,6 +110,40 @@ def test_the_first_answer_stays(answers):
     assert answers.count() == 1
 
 
+def test_only_a_failure_gives_way(answers):
+    request, other = Generate("p"), Score("p", " c")
+    misleading = Generated('"finish":"failed"', "stop", 1, 1)
+    answers.put(MODEL, [(request, misleading), (other, Scored(math.nan, 0, 0, "failed"))])
+    assert answers.put(MODEL, [(request, Generated("b", "stop", 1, 1)), (other, scored(2))]) == [
+        misleading,
+        scored(2),
+    ]
+    assert answers.put(MODEL, [(other, Scored(math.nan, 0, 0, "failed"))]) == [scored(2)]
+
+
+def test_what_is_recorded_is_counted_selected_and_pruned(answers):
+    answers.put(MODEL, [(Score("p", f" {n}"), scored(n)) for n in range(4)])
+    ends = ("stop", "length", "refused", "invalid", "failed", "length")
+    texts = [(Generate("p", seed=n), Generated("t", end, 7, 2)) for n, end in enumerate(ends)]
+    answers.put("other", texts)
+    groups = {(g.model, g.kind, g.finish): g for g in answers.groups()}
+    assert {key: group.answers for key, group in groups.items()} == {
+        (MODEL, "score", "stop"): 4,
+        ("other", "generate", "stop"): 1,
+        ("other", "generate", "length"): 2,
+        ("other", "generate", "refused"): 1,
+        ("other", "generate", "invalid"): 1,
+        ("other", "generate", "failed"): 1,
+    }
+    cut = groups["other", "generate", "length"]
+    assert (cut.prompt_tokens, cut.completion_tokens) == (14, 4)
+    assert [item.answer.finish for item in answers.items(Which(finish="length"))] == ["length"] * 2
+    assert answers.prune(Which(before=time.time() - 60)) == 0
+    assert answers.prune(Which("other", "length", time.time() + 60)) == 2
+    assert answers.prune(Which(MODEL)) == 4
+    assert answers.count() == 4
+
+
 def test_nothing_to_do(answers):
     assert answers.get(MODEL, []) == []
     assert answers.put(MODEL, []) == []
@@ -129,12 +164,12 @@ def test_items_list_what_is_recorded_in_order(answers, monkeypatch):
     before = time.time()
     answers.put(MODEL, [(Score("p" * 500, f" {n}"), scored(n)) for n in range(20)])
     answers.put("other", [(Generate("p"), Generated("t", "stop", 1, 1))])
-    items = list(answers.items(MODEL))
+    items = list(answers.items(Which(MODEL)))
     assert [item.answer for item in items] == [scored(n) for n in range(20)]
     assert items[3].request == {"prompt": "p" * 500, "continuation": " 3"}
     assert len({item.key for item in items}) == 20
     assert all(before - 1 < item.created < time.time() + 1 for item in items)
-    (other,) = answers.items("other")
+    (other,) = answers.items(Which("other"))
     assert (other.model, other.kind, other.answer.text) == ("other", "generate", "t")
     assert other.request["sampling"] == Sampling().model_dump()
     assert len(list(answers.items())) == 21
@@ -293,4 +328,9 @@ def test_many_answers_take_seconds(answers):
 def test_the_file_holds_plain_json(answers):
     answers.put(MODEL, [(Score("p", " c"), scored(2))])
     (text,) = sqlite3.connect(answers.path).execute("SELECT answer FROM answers").fetchone()
-    assert json.loads(text) == {"logprob": -2 / 3, "tokens": 3, "prompt_tokens": 5}
+    assert json.loads(text) == {
+        "logprob": -2 / 3,
+        "tokens": 3,
+        "prompt_tokens": 5,
+        "finish": "stop",
+    }

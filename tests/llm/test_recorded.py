@@ -16,7 +16,15 @@ import pytest
 
 from curate.errors import CurateError
 from curate.llm.answers import Answers
-from curate.llm.base import Choose, Chosen, Generate, Generated, Score, Scored
+from curate.llm.base import (
+    Choose,
+    Chosen,
+    Generate,
+    Generated,
+    Score,
+    Scored,
+    UnansweredError,
+)
 from curate.llm.recorded import Recorded, Usage
 
 ID = "hashes@1"
@@ -274,6 +282,126 @@ def test_time_counts_the_backend_alone(answers):
     model = Recorded(ID, open_model, answers, lambda _: time.sleep(0.1))
     model.score(scores(4))
     assert 0.2 <= model.usage.seconds < 0.45
+
+
+# -- What is no usable text ------------------------------------------------------------------
+
+
+class Drawn(HashModel):
+    """Gives texts by a function of the request."""
+
+    def __init__(self, text_of):
+        super().__init__()
+        self.text_of = text_of
+
+    def generate(self, requests):
+        for index, request in enumerate(requests):
+            self.asked.append(request)
+            yield index, self.text_of(request)
+
+
+def text(content, finish="stop"):
+    return Generated(content, finish, 10, 4)
+
+
+NUMBER = '{"type": "integer"}'
+
+
+@pytest.mark.parametrize(
+    ("made", "schema", "finish"),
+    [
+        (text("5"), NUMBER, "stop"),
+        (text("five"), NUMBER, "invalid"),
+        (text('"5"'), NUMBER, "invalid"),
+        (text(" \n"), None, "invalid"),
+        (text("fi", "length"), NUMBER, "length"),
+        (text("no", "refused"), NUMBER, "refused"),
+    ],
+)
+def test_every_backend_is_judged_alike(answers, made, schema, finish):
+    model = Recorded(ID, lambda: Drawn(lambda request: made), answers)
+    (answer,) = model.generate([Generate("p", schema=schema)])
+    assert (answer.text, answer.finish) == (made.text, finish)
+    assert answers.get(ID, [Generate("p", schema=schema)]) == [answer]
+    bad = {finish: 1} if finish != "stop" else {}
+    assert model.usage.unusable == bad
+    tokens = {"calls": 1, "prompt_tokens": 10, "completion_tokens": 4}
+    assert model.take_asked() == tokens | bad
+
+
+def test_what_cannot_be_used_is_asked_for_again(answers):
+    def text_of(request):
+        if request.seed == 2:
+            return text("no", "refused")
+        return text("5") if request.attempt >= request.seed else text("five")
+
+    backend = Drawn(text_of)
+    requests = [Generate("p", schema=NUMBER, seed=seed) for seed in range(4)]
+    found = Recorded(ID, lambda: backend, answers, attempts=3).generate([*requests, requests[1]])
+    assert [a.finish for a in found] == ["stop", "stop", "refused", "invalid", "stop"]
+    tried = Counter((request.seed, request.attempt) for request in backend.asked)
+    assert tried == Counter([(0, 0), (1, 0), (1, 1), *((s, a) for s in (2, 3) for a in range(3))])
+    assert len({request.draw for request in backend.asked}) == len(backend.asked)
+    again = Recorded(ID, never, answers, attempts=3)
+    assert again.generate([*requests, requests[1]]) == found
+    more = Recorded(ID, lambda: Drawn(text_of), answers, attempts=4)
+    assert more.generate(requests)[3].text == "5"
+    assert more.usage.asked == 2  # the fourth attempts of seeds 2 and 3
+
+
+class Failing(HashModel):
+    """Answers what it can, then says what it could not."""
+
+    def __init__(self, bad, stopped=False):
+        super().__init__()
+        self.bad, self.stopped = bad, stopped
+
+    def _answer(self, requests):
+        failed = {n: "500" for n, request in enumerate(requests) if request in self.bad}
+        for n, request in enumerate(requests):
+            if n not in failed:
+                self.asked.append(request)
+                yield n, answer_to(request)
+        if failed:
+            raise UnansweredError("some failed", failed, stopped=self.stopped)
+
+    generate = score = choose = _answer
+
+
+def test_a_failure_stops_the_run_when_the_others_are_recorded(answers):
+    bad = scores(20)[3:5]
+    with pytest.raises(UnansweredError, match="some failed"):
+        Recorded(ID, lambda: Failing(bad), answers).score(scores(20))
+    assert answers.count() == 18
+    whole = HashModel()
+    Recorded(ID, lambda: whole, answers).score(scores(20))
+    assert Counter(whole.asked) == Counter(bad)
+
+
+@pytest.mark.parametrize("ask", ["generate", "score", "choose"])
+def test_a_failure_that_is_dropped_is_recorded_and_gives_way_to_an_answer(answers, ask):
+    requests = {
+        "generate": [Generate("p", seed=n) for n in range(6)],
+        "score": scores(6),
+        "choose": [Choose(f"p{n}", (" yes", " no")) for n in range(6)],
+    }[ask]
+    model = Recorded(ID, lambda: Failing(requests[2:3]), answers, on_failure="drop")
+    found = getattr(model, ask)(requests)
+    assert [a.finish for a in found] == ["stop", "stop", "failed", "stop", "stop", "stop"]
+    assert model.usage.unusable == {"failed": 1}
+    assert model.take_asked()["failed"] == 1
+    again = Recorded(ID, never, answers, on_failure="drop")
+    assert repr(getattr(again, ask)(requests)) == repr(found)  # nan equals nothing
+    stricter = Recorded(ID, HashModel, answers)
+    assert getattr(stricter, ask)(requests) == [answer_to(request) for request in requests]
+    assert getattr(again, ask)(requests) == [answer_to(request) for request in requests]
+
+
+def test_a_failure_among_many_that_were_not_asked_stops_the_run_even_so(answers):
+    model = Recorded(ID, lambda: Failing(scores(1), stopped=True), answers, on_failure="drop")
+    with pytest.raises(UnansweredError):
+        model.score(scores(5))
+    assert answers.get(ID, scores(1))[0].finish == "failed"
 
 
 # -- A kill ----------------------------------------------------------------------------------

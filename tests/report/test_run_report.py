@@ -8,6 +8,7 @@ from curate.report.run import (
     example_drops,
     funnel,
     note_rows,
+    noted_tables,
     run_report,
     source_funnel,
     top_reasons,
@@ -59,6 +60,26 @@ def test_drops_come_from_different_stages(made):
         "exact: exact_duplicate (1)",
     ]
     assert ("query", "Sum") in items[0].fields
+
+
+def test_noted_tables_have_sections_of_their_own(made):
+    run, _ = made
+    artefact = run.artefacts["exact"]
+    notes = artefact.manifest.info["notes"]
+    rows = [["python", "0.5"], [HOSTILE, "x" * 1000]]
+    table = {"title": "shares", "columns": ["source", "share>"], "rows": rows, "note": "of all"}
+    try:
+        artefact.manifest.info["notes"] = {"bands": 18, "tables": [table]}
+        (section,) = noted_tables(run)
+        assert [name for name, *_ in note_rows(run) if name == "exact"] == ["exact"]
+        assert "| python | 0.5 |" in to_markdown(run_report(run))
+    finally:
+        artefact.manifest.info["notes"] = notes
+    assert section.title == "exact: shares"
+    (block,) = section.blocks
+    assert (block.columns, block.note) == (("source", "share>"), "of all")
+    assert block.rows[0] == ("python", "0.5")
+    assert max(len(cell) for row in block.rows for cell in row) == 160
 
 
 def test_notes_are_flattened_and_what_is_deep_is_left_out(made):

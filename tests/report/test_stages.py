@@ -27,9 +27,10 @@ def test_every_stage_is_listed():
 
 
 def test_types_read_as_their_user_would_say_them():
-    assert settings("filter.consistency")["k"][:2] == ("whole number >= 1", "2")
+    assert settings("filter.consistency")["k"][:2] == ("whole number >= 1 | auto", "2")
+    assert settings("filter.consistency")["seed"][:2] == ("whole number >= 0", "0")
     assert settings("filter.consistency")["encoder"][:2] == (
-        "stage that gives model or a folder",
+        "stage that gives model or a folder, or several",
         "required",
     )
     assert settings("split")["same_query"][0] == "drop | keep"

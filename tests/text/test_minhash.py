@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.text import minhash
-from curate.text.minhash import EMPTY, Shingling
+from curate.text.minhash import EMPTY, DisjointSets, Shingling, units
+from curate.text.minhash.bloom import BloomIndex, bloom_size
+from curate.text.minhash.index import BLOCK, KeyIndex, decode, encode, merged, sort_keys
 from curate.text.normalise import normalise, words
 
 WORDS = Shingling("words", 5)
@@ -39,6 +41,12 @@ def jaccard_by_hand(left, right):
     return len(left & right) / max(len(left | right), 1)
 
 
+def components(n, pairs):
+    sets = DisjointSets(n)
+    sets.join(*pairs.T)
+    return sets.roots().copy()
+
+
 def near_duplicates(count, length=60, seed=0):
     """Texts of random words, each followed by copies with more and more words replaced."""
     rng = random.Random(seed)
@@ -53,6 +61,19 @@ def near_duplicates(count, length=60, seed=0):
             texts.append(" ".join(copy))
     rng.shuffle(texts)
     return texts
+
+
+def pairs_in(keys, filled=None):
+    """What an index of some blocks finds, as a sorted array of pairs; twins first, as the stage does."""
+    n = keys.shape[1]
+    filled = np.ones(n, bool) if filled is None else filled
+    assert n <= BLOCK
+    index = KeyIndex([sort_keys(keys, filled)], n)
+    twins = index.first_pairs(0, 0)
+    active = np.ones(n, bool)
+    active[decode(twins)[:, 1]] = False
+    codes = [twins, *(index.near_pairs(band, 0, active) for band in range(1, len(keys)))]
+    return decode(np.unique(np.concatenate(codes)))
 
 
 @settings(deadline=None)
@@ -98,23 +119,22 @@ def test_signatures_estimate_jaccard_without_bias():
 
 @pytest.mark.parametrize(("shingling", "length"), [(WORDS, 60), (CHARS, 10)])
 def test_candidates_against_all_pairs(shingling, length):
-    texts = near_duplicates(120, length)
+    texts = near_duplicates(60, length)
     array = pa.array(texts)
     everything = np.array(list(itertools.combinations(range(len(texts)), 2)))
     sets = [set(runs) for runs in sets_by_hand(texts, shingling)]
     truth = np.array([jaccard_by_hand(sets[i], sets[j]) for i, j in everything])
     wanted = set(map(tuple, everything[truth >= 0.8]))
-    assert len(wanted) > 100
+    assert len(wanted) > 50
     bands, rows = minhash.bands_and_rows(0.8, 128, 0.95)
-    signed = minhash.signatures(array, shingling, 128, seed=3)
-    candidates = minhash.candidates(signed, bands, rows)
+    candidates = pairs_in(*minhash.band_keys(array, shingling, bands, rows, seed=3))
     assert (candidates[:, 0] < candidates[:, 1]).all()
     assert len(np.unique(candidates, axis=0)) == len(candidates)
     verified = candidates[minhash.jaccard(array, array, candidates, shingling) >= 0.8]
     found = set(map(tuple, verified))
     assert found <= wanted  # precision 1
     missing = wanted - found
-    clusters = minhash.components(len(texts), verified)
+    clusters = components(len(texts), verified)
     assert sum(clusters[i] != clusters[j] for i, j in missing) <= 0.05 * len(wanted)
 
 
@@ -137,11 +157,10 @@ def test_every_member_of_a_crowded_bucket_is_linked():
     text = [f"w{i}" for i in range(100)]
     near = [" ".join([*text, f"end{rng.random()}"]) for _ in range(300)]
     array = pa.array([" ".join(text)] * 300 + near)
-    signed = minhash.signatures(array, WORDS, 128, 0)
     bands, rows = minhash.bands_and_rows(0.8, 128, 0.95)
-    pairs = minhash.candidates(signed, bands, rows)
+    pairs = pairs_in(*minhash.band_keys(array, WORDS, bands, rows, 0))
     assert len(pairs) < 16 * bands * 600
-    assert not minhash.components(600, pairs).any()
+    assert not components(600, pairs).any()
 
 
 def test_any_cut_and_any_number_of_threads_sign_alike(monkeypatch):
@@ -150,10 +169,15 @@ def test_any_cut_and_any_number_of_threads_sign_alike(monkeypatch):
     expected = minhash.signatures(whole, WORDS, 64, 5)
     parts = pa.chunked_array([whole[:7], whole[7:7], whole[7:200], whole[200:]])
     assert np.array_equal(minhash.signatures(parts, WORDS, 64, 5, threads=2), expected)
-    monkeypatch.setattr(minhash, "_CHUNK_BYTES", 700)
-    monkeypatch.setattr(minhash, "_PIECE_BYTES", 3000)
+    keys = minhash.band_keys(whole, WORDS, 9, 7, 5)
+    monkeypatch.setattr(units, "_CHUNK_BYTES", 700)
+    monkeypatch.setattr(units, "_PIECE_BYTES", 3000)
     assert np.array_equal(minhash.signatures(whole, WORDS, 64, 5, threads=2), expected)
     assert np.array_equal(minhash.signatures(whole[50:60], WORDS, 64, 5), expected[50:60])
+    for found, wanted in zip(
+        minhash.band_keys(parts, WORDS, 9, 7, 5, threads=3), keys, strict=True
+    ):
+        assert np.array_equal(found, wanted)
     assert not np.array_equal(minhash.signatures(whole, WORDS, 64, 6), expected)
 
 
@@ -171,20 +195,24 @@ def bits_by_hand(n, seed):
 def test_signature_is_that_of_the_definition_and_never_changes():
     """Computed in whole numbers of Python; stored signatures stay comparable while this holds."""
     text, size, seed = "the quick brown fox jumps over the lazy dog", 5, 7
-    value_of, base = bits_by_hand(256, 0), 0x9E3779B97F4A7C15
-    units = text.split()
+    base, run_base = 0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93
+    words_hashed = [
+        mix_by_hand(sum(byte * pow(base, i, 2**64) for i, byte in enumerate(word.encode())) % 2**64)
+        for word in text.split()
+    ]
     hashes = []
-    for first in range(len(units) - size + 1):
-        run = " ".join(units[first : first + size]).encode()
-        total = sum(value_of[byte] * pow(base, i, 2**64) for i, byte in enumerate(run))
-        hashes.append(mix_by_hand(total % 2**64) >> 32)
+    for first in range(len(words_hashed) - size + 1):
+        total = 0
+        for word in words_hashed[first : first + size]:
+            total = (total * run_base + word) % 2**64
+        hashes.append(mix_by_hand(total) >> 32)
     bits = [bit >> 32 for bit in bits_by_hand(8, seed + 1)]
     expected = [
         min((value * (factor | 1) + shift) % 2**32 for value in hashes)
         for factor, shift in zip(bits[:4], bits[4:], strict=True)
     ]
     assert minhash.signatures(pa.array([text.title()]), WORDS, 4, seed).tolist() == [expected]
-    assert expected == [1705182415, 332014796, 959534801, 86898571]
+    assert expected == [211036036, 401021646, 189938443, 417106069]
 
 
 def test_texts_without_shingles_resemble_nothing():
@@ -192,7 +220,9 @@ def test_texts_without_shingles_resemble_nothing():
     signed = minhash.signatures(texts, WORDS, 16, 0)
     assert (signed[:4] == EMPTY).all()
     assert (signed[4:] == signed[4]).all()
-    assert minhash.candidates(signed, 8, 2).tolist() == [[4, 5], [4, 6]]
+    keys, filled = minhash.band_keys(texts, WORDS, 8, 2, 0)
+    assert filled.tolist() == [False] * 4 + [True] * 3
+    assert pairs_in(keys, filled).tolist() == [[4, 5], [4, 6]]
     assert minhash.candidates_between(signed[:5], signed, 8, 2).tolist() == [
         [4, 4],
         [4, 5],
@@ -217,11 +247,12 @@ def test_characters_tell_short_texts_apart_by_their_symbols():
 def test_no_texts_at_all():
     signed = minhash.signatures(pa.chunked_array([], pa.string()), WORDS, 16, 0)
     assert signed.shape == (0, 16)
-    assert minhash.candidates(signed, 8, 2).shape == (0, 2)
+    keys, filled = minhash.band_keys(pa.array([], pa.string()), WORDS, 8, 2, 0)
+    assert pairs_in(keys, filled).shape == (0, 2)
     assert minhash.candidates_between(signed, signed, 8, 2).shape == (0, 2)
     none = pa.chunked_array([], pa.string())
     assert minhash.jaccard(none, none, np.zeros((0, 2), np.int64), WORDS).shape == (0,)
-    assert minhash.components(0, np.zeros((0, 2), np.int64)).shape == (0,)
+    assert components(0, np.zeros((0, 2), np.int64)).shape == (0,)
 
 
 def test_a_text_of_a_million_characters():
@@ -229,8 +260,7 @@ def test_a_text_of_a_million_characters():
     text = " ".join(f"w{rng.randrange(10**18)}" for _ in range(50_000))
     texts = pa.array([text, "short one here", text + " more"])
     began = time.process_time()
-    signed = minhash.signatures(texts, WORDS, 128, 0)
-    pairs = minhash.candidates(signed, 18, 7)
+    pairs = pairs_in(*minhash.band_keys(texts, WORDS, 18, 7, 0))
     assert pairs.tolist() == [[0, 2]]
     assert minhash.jaccard(texts, texts, pairs, WORDS)[0] == pytest.approx(49_996 / 49_997)
     assert time.process_time() - began < 5
@@ -245,10 +275,25 @@ def test_bands_reach_the_recall_with_the_most_rows(threshold):
     assert rows == 128 or 1 - (1 - threshold ** (rows + 1)) ** fewer < 0.95
 
 
-def test_bands_beat_the_optimum_of_datasketch_at_the_threshold():
-    lsh = pytest.importorskip("datasketch").MinHashLSH(0.8, 128)
-    assert minhash.chance(0.8, lsh.b, lsh.r) < 0.5
+@pytest.mark.parametrize(("threshold", "permutations"), [(0.8, 64), (0.5, 40), (0.2, 16)])
+def test_balanced_is_the_optimum_of_datasketch(threshold, permutations):
+    lsh = pytest.importorskip("datasketch").MinHashLSH(threshold, permutations)
+    assert minhash.balanced(threshold, permutations) == (lsh.b, lsh.r)
+
+
+def test_bands_by_recall_beat_the_optimum_at_the_threshold():
+    assert minhash.chance(0.8, *minhash.balanced(0.8, 128)) < 0.5
     assert minhash.chance(0.8, *minhash.bands_and_rows(0.8, 128, 0.95)) > 0.95
+
+
+def test_memory_limits_the_bands():
+    assert minhash.bands_and_rows(0.8, 128, 0.95, most_bands=13) == (13, 7)
+    assert minhash.bands_and_rows(0.8, 128, 0.95, most_bands=6) == (6, 4)
+    assert minhash.balanced(0.8, 128, most_bands=6)[0] <= 6
+    with pytest.raises(
+        ValueError, match=r"bands: at most 1 find pairs of similarity 0\.8 .* at least 2"
+    ):
+        minhash.bands_and_rows(0.8, 128, 0.95, most_bands=1)
 
 
 def test_too_few_permutations_are_refused():
@@ -266,4 +311,101 @@ def test_components_name_their_smallest_row(n, edges):
         for a, b in edges:
             expected[a] = expected[b] = min(expected[a], expected[b])
     pairs = np.array(edges, np.int64).reshape(-1, 2)
-    assert minhash.components(n, pairs).tolist() == expected
+    assert components(n, pairs).tolist() == expected
+    sets = DisjointSets(n)
+    for some in np.array_split(pairs, 3):
+        sets.join(*some.T)
+    assert sets.find(np.arange(n)).tolist() == expected
+    assert sets.roots().tolist() == expected
+    assert sets.firsts().tolist() == [row == first for row, first in enumerate(expected)]
+
+
+# -- the index, cut into blocks and partitions ------------------------------------------------------
+
+
+def test_blocks_and_partitions_find_what_a_dictionary_finds(monkeypatch):
+    monkeypatch.setattr("curate.text.minhash.index.BLOCK", 64)
+    monkeypatch.setattr("curate.text.minhash.index.PLACE_BITS", 6)
+    rng = np.random.default_rng(0)
+    n = 1000
+    values = rng.integers(0, 2**64, 400, np.uint64) >> np.uint64(6) << np.uint64(6)
+    keys = rng.choice(values, (2, n))
+    filled = rng.random(n) < 0.9
+    blocks = [
+        sort_keys(keys[:, at : at + 64], filled[at : at + 64], threads=2) for at in range(0, n, 64)
+    ]
+    index = KeyIndex(blocks, n)
+    assert index.partitions == 16
+    everything = np.ones(n, bool)
+    found = [index.near_pairs(1, part, everything) for part in range(16)]
+    assert sum(map(len, found)) == len(np.unique(np.concatenate(found)))
+    assert all(len(part) for part in found)
+    expected = {
+        (i, j)
+        for i, j in itertools.combinations(np.flatnonzero(filled).tolist(), 2)
+        if keys[1, i] == keys[1, j]
+    }
+    assert set(map(tuple, decode(np.concatenate(found)).tolist())) == expected
+    active = rng.random(n) < 0.5
+    some = np.concatenate([index.near_pairs(1, part, active) for part in range(16)])
+    both = {(i, j) for i, j in expected if active[i] and active[j]}
+    assert set(map(tuple, decode(some).tolist())) == both
+    firsts = np.concatenate([index.first_pairs(0, part) for part in range(16)])
+    assert components(n, decode(firsts))[~filled].tolist() == np.flatnonzero(~filled).tolist()
+
+
+def test_more_rows_than_codes_can_tell_apart_are_refused():
+    with pytest.raises(ValueError, match="4,294,967,297 texts: cluster at most 4,294,967,296"):
+        KeyIndex([], 2**32 + 1)
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.integers(0, 99)), max_size=6), st.integers(1, 20))
+def test_merged_codes_are_the_sorted_union(lists, most):
+    parts = [np.unique(np.array(part, np.uint64)) for part in lists]
+    blocks = list(merged(parts, most))
+    assert all(0 < len(block) <= most + len(parts) for block in blocks)
+    flat = [code for block in blocks for code in block.tolist()]
+    assert flat == sorted({code for part in lists for code in part})
+
+
+def test_codes_sort_as_pairs_do():
+    pairs = np.array([[0, 1], [0, 2**32 - 1], [5, 6], [2**31, 2**31 + 1]])
+    codes = encode(*pairs.T)
+    assert (np.diff(codes.astype(object)) > 0).all()
+    assert decode(codes).tolist() == pairs.tolist()
+
+
+# -- Bloom filters ----------------------------------------------------------------------------------
+
+
+def test_bloom_filters_miss_no_earlier_text_and_seldom_invent_one():
+    rng = np.random.default_rng(1)
+    keys = rng.integers(0, 2**64, (4, 30_000), np.uint64)
+    copies = rng.choice(np.arange(10_000, 30_000), 3_000, replace=False)
+    origins = rng.integers(0, copies)
+    keys[rng.integers(0, 4, 3_000), copies] = keys[
+        0, 0
+    ]  # agrees with the first in one band or none
+    keys[2, copies] = keys[2, origins]
+    filled = rng.random(30_000) < 0.95
+    index = BloomIndex(4, 30_000, 0.01)
+    starts = range(0, 30_000, 7_000)
+    found = [index.add(keys[:, at : at + 7_000], filled[at : at + 7_000], 2) for at in starts]
+    seen = np.concatenate(found)
+    known = [set() for _ in range(4)]
+    expected = np.zeros(30_000, bool)
+    for row in np.flatnonzero(filled):
+        for band, before in enumerate(known):
+            expected[row] |= int(keys[band, row]) in before
+            before.add(int(keys[band, row]))
+    assert not (expected & ~seen).any()
+    wrong = (seen & ~expected).sum() / (~expected).sum()
+    assert wrong < 0.01
+
+
+def test_bloom_sizes_are_those_of_the_textbook():
+    bits, hashes = bloom_size(1, 0.01)
+    assert bits == pytest.approx(9.585, abs=0.001)
+    assert hashes == 7
+    assert bloom_size(20, 1e-5)[0] == pytest.approx(1.4427 * np.log2(20 / 1e-5), rel=1e-3)

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.text.normalise import content_hashes, count_words, normalise, words
+from curate.text.normalise import (
+    _UNSETTLED,
+    content_hashes,
+    count_words,
+    normalise,
+    words,
+)
 
 texts = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), max_size=8)
 
@@ -64,6 +70,32 @@ def test_ascii_shortcut_equals_the_full_way(values):
     marked = normalise(series([value + "\u00e9" for value in values]))
     expected = normalise(series([value + "z" for value in values]))
     assert [text[:-1] for text in marked] == [text[:-1] for text in expected]
+
+
+SETTLED = "éßàÿŒœ«»°Жжйё\u2013—\u2018\u2019“”•אבجעسمかなカー中文字한국→≠✓😀"
+COMPANY = "aA \u0301\u0327\u200d\u00ad\u00a0\u1ea0…İΣﬁｶﾞ\u1100\u1161"
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(SETTLED + COMPANY, max_size=12), max_size=8))
+def test_what_nfkc_would_leave_is_rightly_left(values):
+    """The texts that skip NFKC have the form that Python's own gives them."""
+    for value, found in zip(values, normalise(series(values)), strict=True):
+        shown = value.translate(dict.fromkeys(map(ord, "\u200d\u00ad")))
+        folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", shown).lower())
+        assert found == " ".join(folded.lower().split())
+
+
+def test_each_settled_character_is_one():
+    """Each is left by NFKC, alone and after a letter, also in lower case."""
+    every = [chr(c) for c in range(0x80, 0x20000) if not 0xD800 <= c < 0xE000]
+    settled = ~series(every).str.contains(_UNSETTLED)
+    for character in series(every).filter(settled):
+        lower = character.lower()
+        for text in (character, lower, f"a{lower}", f"\u1100{lower}\u1161"):
+            assert unicodedata.normalize("NFKC", text) == text
+        assert not unicodedata.combining(character)
+    assert settled.sum() > 30_000
 
 
 @settings(deadline=None)

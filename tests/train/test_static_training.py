@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from curate.encode import load_encoder
+from curate.encode.folds import LeftOut
 from curate.engine.local import run
 from curate.engine.progress import PlainReporter
 from curate.errors import CurateError
@@ -18,6 +19,7 @@ from curate.stage import Inputs
 from curate.train import static
 from curate.train.contrastive import ContrastiveTraining
 from curate.train.static import schedule
+from curate.train.validation import validation_rows
 from tests.contracts.records import NOUNS, Records, make_pairs
 
 SMALL = {"dimension": 32, "batch_size": 32, "tokenizer": {"vocabulary": 400}}
@@ -231,3 +233,85 @@ def test_the_learning_rate_rises_and_falls():
     assert factors[10:] == sorted(factors[10:], reverse=True)
     assert min(factors) > 0
     assert all(math.isfinite(schedule(0, total, 0.0)) for total in (1, 2))
+
+
+# -- cross-fitting and early stopping --------------------------------------------------------------
+
+
+def test_a_part_is_left_out(shards, tmp_path):
+    """The model is the one that training on the rest alone gives, and says what it left out."""
+    records = [pair for pair in make_pairs(4, 300, hostile=0)]
+    part = LeftOut(fold=1, of=3, by="group")
+    out = part.rows(to_table(records, "pairs"))
+    rest = [pair for pair, left in zip(records, out, strict=True) if not left]
+    assert 20 < out.sum() < 200
+    stage = ContrastiveTraining(**SMALL, epochs=1, leave_out=part)
+    encoder, notes, built = train(stage, shards(records), tmp_path / "a", Context(tmp_path / "c"))
+    assert (built.kept, built.dropped) == (len(rest), {"left_out": int(out.sum())})
+    assert LeftOut.load(tmp_path / "a") == part
+    plain = ContrastiveTraining(**SMALL, epochs=1)
+    expected, _, _ = train(plain, shards(rest), tmp_path / "b", Context(tmp_path / "d"))
+    assert LeftOut.load(tmp_path / "b") is None
+    assert torch.equal(encoder.weights, expected.weights)
+    assert notes["pairs"] == len(rest)
+
+
+def test_every_pair_is_left_out_once(shards, tmp_path):
+    """Also those that could not be used anyway are counted once."""
+    records = make_pairs(4, 200)
+    left = []
+    for fold in range(2):
+        stage = ContrastiveTraining(**SMALL, epochs=1, leave_out=LeftOut(fold=fold, by="pair"))
+        _, _, built = train(
+            stage, shards(records), tmp_path / f"m{fold}", Context(tmp_path / f"c{fold}")
+        )
+        assert built.kept + sum(built.dropped.values()) == len(records)
+        left.append(built.dropped["left_out"])
+    assert sum(left) == len(records)
+
+
+NOISY = {**SMALL, "epochs": 12, "learning_rate": 0.05, "validation": 0.2, "checks": 2}
+
+
+def test_training_stops_when_the_held_out_loss_rises(shards, tmp_path):
+    """Pairs at random can only be learned by heart: the best vectors are early ones."""
+    records = make_pairs(5, 320, hostile=0)
+    passages = [pair.positives for pair in records]
+    for pair, passage in zip(records, passages[7:] + passages[:7], strict=True):
+        pair.positives = passage
+    pairs, context = shards(records), Context(tmp_path / "c")
+    stopped, notes, _ = train(ContrastiveTraining(**NOISY), pairs, tmp_path / "a", context)
+    losses = [check["loss"] for check in notes["held_out_loss"]]
+    assert [check["step"] for check in notes["held_out_loss"]] == list(
+        range(4, 4 * len(losses) + 1, 4)
+    )
+    lowest = losses.index(min(losses))
+    assert notes["best_step"] == 4 * (lowest + 1)
+    assert len(losses) - 1 - lowest == 2
+    assert context.steps[-1] == 4 * len(losses) < 96
+    patient = ContrastiveTraining(**NOISY | {"patience": 1000})
+    whole, more, _ = train(patient, pairs, tmp_path / "b", Context(tmp_path / "d"))
+    assert len(more["held_out_loss"]) == 24
+    assert more["held_out_loss"][: len(losses)] == notes["held_out_loss"]
+    assert torch.equal(whole.weights, stopped.weights)
+    assert more["loss"][-1]["loss"] < more["loss"][0]["loss"] - 1  # what it learned by heart
+
+
+def test_a_killed_training_remembers_the_best(shards, tmp_path, monkeypatch):
+    monkeypatch.setattr(static, "_SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    pairs, stage = shards(make_pairs(5, 320, hostile=0)), ContrastiveTraining(**NOISY)
+    whole, notes, _ = train(stage, pairs, tmp_path / "a", Context(tmp_path / "c"))
+    with pytest.raises(KeyboardInterrupt):
+        train(stage, pairs, tmp_path / "b", Context(tmp_path / "d", stop_after=9))
+    resumed, again, _ = train(stage, pairs, tmp_path / "e", Context(tmp_path / "d"))
+    assert torch.equal(resumed.weights, whole.weights)
+    assert again == notes
+
+
+def test_held_out_pairs_are_drawn_once():
+    rows = validation_rows(1000, 0.1, 3)
+    assert rows.sum() == 100
+    np.testing.assert_array_equal(rows, validation_rows(1000, 0.1, 3))
+    assert (rows != validation_rows(1000, 0.1, 4)).any()
+    assert validation_rows(10, 0.01, 0).sum() == 2
+    assert validation_rows(10, 0.0, 0).sum() == 0

@@ -111,7 +111,7 @@ def _jobs(
                 matchers[request.schema] = tokenizer.matcher(request.schema)
             matcher = matchers[request.schema].deep_copy()
         count = request.sampling.max_tokens
-        row = _Row(number, request, prompt, uniforms(request.seed, prompt, count), matcher)
+        row = _Row(number, request, prompt, uniforms(request.draw, prompt, count), matcher)
         _force(row, tokenizer)
         key = prompt + tuple(row.tokens), request.schema
         job = jobs.setdefault(key, _Job(key[0], []))
