@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _ROWS = 1024  # vectors that are decided about at a time
 _COLUMNS = 4096  # leaders in one product
+_LEAST_FILLED = 32  # vectors on a side of a product
 _CHUNK = 1 << 12  # pairs that are computed exactly at a time
 _BLOCKS_PER_CLUSTER = 4
 _LEAST_BLOCK = 16 * _ROWS
@@ -107,9 +108,10 @@ class Search:
                 block = range(start, min(start + size, len(self.vectors)))
                 near, _ = clusters.nearest(self.vectors[start : block.stop], probes)
                 tasks = (
-                    (start + places // near.shape[1], leaders[number])
+                    task
                     for number, places in _groups(near.ravel())
                     if number in leaders
+                    for task in _cut(start + places // near.shape[1], leaders[number])
                 )
                 self._join(self._compared(tasks, workers), found)
                 new = self._lead(block, found, workers, progress)
@@ -121,14 +123,9 @@ class Search:
     def missed(self, found: Found, rows: np.ndarray) -> int:
         """Count which of some leaders repeat one that `within` did not compare them with."""
         everyone = np.flatnonzero(found.leader == np.arange(len(found.leader)))
-        tasks = (
-            (rows[low : low + _ROWS], everyone[start : start + _COLUMNS])
-            for low in range(0, len(rows), _ROWS)
-            for start in range(0, len(everyone), _COLUMNS)
-        )
         with self._workers() as workers:
             late: set[int] = set()
-            for pairs in self._compared(tasks, workers):
+            for pairs in self._compared(_cut(rows, everyone), workers):
                 late |= set(pairs.rows[pairs.leaders < pairs.rows].tolist())
         return len(late)
 
@@ -144,8 +141,7 @@ class Search:
         new = np.zeros(0, np.int64)
         for start in range(block.start, block.stop, _ROWS):
             rows = np.arange(start, min(start + _ROWS, block.stop))
-            tasks = ((rows, new[low : low + _COLUMNS]) for low in range(0, len(new), _COLUMNS))
-            self._join(self._compared(tasks, workers), found)
+            self._join(self._compared(_cut(rows, new), workers), found)
             self._decide(self._similar((rows, rows[found.leader[rows] < 0])), found)
             mine = rows[found.leader[rows] < 0]
             found.leader[mine] = mine
@@ -207,15 +203,21 @@ class Search:
         products = torch.mm(self._coarse(rows), self._coarse(leaders).T)
         # The bits of positive floats sort as the floats do, and as numbers above those of negative ones.
         bits = products.view(torch.int16 if self.bfloat16 else torch.int32).numpy()
-        left, right = np.divmod(np.flatnonzero(bits >= self.limit), max(len(leaders), 1))
+        near = np.flatnonzero(bits[: len(rows), : len(leaders)] >= self.limit)
+        left, right = np.divmod(near, max(len(leaders), 1))
         cosines = self._cosines(rows[left], leaders[right])
         reach = cosines >= self.threshold
         return Pairs(rows[left[reach]], leaders[right[reach]], cosines[reach])
 
     def _coarse(self, rows: np.ndarray) -> torch.Tensor:
+        """Take some vectors, and zeros up to one of few numbers of rows.
+
+        A product is prepared once for each shape that occurs, which costs time and memory.
+        """
         import torch
 
-        taken = self.vectors[rows]
+        taken = np.zeros((_filled(len(rows)), self.vectors.shape[1]), np.uint16)
+        np.take(self.vectors, rows, axis=0, out=taken[: len(rows)], mode="clip")
         if self.bfloat16:
             return torch.from_numpy(taken).view(torch.bfloat16)
         return torch.from_numpy(from_bfloat16(taken))
@@ -231,6 +233,19 @@ class Search:
             product = np.einsum("nd,nd->n", one, other)
             cosines[part] = product / np.sqrt(self.squares[left[part]] * self.squares[right[part]])
         return cosines
+
+
+def _cut(rows: np.ndarray, leaders: np.ndarray) -> Iterator[Task]:
+    """Cut the comparison of rows with leaders into products of a bounded size."""
+    for low in range(0, len(rows), _ROWS):
+        for start in range(0, len(leaders), _COLUMNS):
+            yield rows[low : low + _ROWS], leaders[start : start + _COLUMNS]
+
+
+def _filled(count: int) -> int:
+    """Round up to a power of two, or one and a half of it."""
+    power: int = 1 << max(count - 1, _LEAST_FILLED - 1).bit_length()
+    return power * 3 // 4 if count <= power * 3 // 4 else power
 
 
 def _groups(numbers: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:

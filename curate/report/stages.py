@@ -6,7 +6,7 @@ import inspect
 import json
 import types
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeGuard, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -68,7 +68,7 @@ def _settings(
         shown = f"{prefix}{info.alias or name}"
         if shown == "from" and issubclass(cls, Stage) and not cls.takes:
             continue
-        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+        if _is_settings(info.annotation):
             whole = info.get_default(call_default_factory=True)
             yield from _settings(info.annotation, f"{shown}.", whole)
             continue
@@ -77,6 +77,13 @@ def _settings(
             meaning += " (of execution: changes no row)"
         value = getattr(given, name) if given else info.get_default(call_default_factory=True)
         yield shown, type_text(info), _default(info, value), meaning
+        for inner in get_args(info.annotation):
+            if _is_settings(inner):  # none, one or several of them
+                yield from _settings(inner, f"{shown}.")
+
+
+def _is_settings(annotation: Any) -> TypeGuard[type[BaseModel]]:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _default(info: FieldInfo, value: Any) -> str:
@@ -132,6 +139,8 @@ def _type(annotation: Any) -> str:
         return " | ".join(_type(argument) for argument in arguments)
     if origin in (list, tuple, set):
         return f"list of {_type(arguments[0])}"
+    if _is_settings(annotation):
+        return "settings"
     if origin is dict:
         return f"mapping of {_type(arguments[0])} to {_type(arguments[1])}"
     return _NAMES.get(annotation, str(getattr(annotation, "__name__", annotation)).lower())

@@ -147,8 +147,7 @@ class Characters:
         """
         if self.first is None:
             return np.zeros(0, np.int64)
-        single = _is_any(self.classes, PICTURE, SINGLE, SINGLE_NUMBER, SINGLE_DIGIT)
-        starts = np.flatnonzero(single & self.first)
+        starts = np.flatnonzero(stand_alone(self.classes) & self.first)
         after = starts + 2 + (self.data[starts] >= 0xE0) + (self.data[starts] >= 0xF0)
         marks = self.shown == MARK
         marks[self.offsets[1:-1][self.offsets[1:-1] < len(marks)]] = False
@@ -170,6 +169,11 @@ def characters(texts: pl.Series) -> Characters:
     """Classify the characters of n texts; a null is as an empty text."""
     data, offsets = bytes_of(texts)
     return Characters(data, offsets, _classes_of(data))
+
+
+def stand_alone(classes: np.ndarray) -> np.ndarray:
+    """Tell which classes are those of characters that are words by themselves: booleans."""
+    return _is_any(classes, PICTURE, SINGLE, SINGLE_NUMBER, SINGLE_DIGIT)
 
 
 def _is_any(classes: np.ndarray, *wanted: int) -> np.ndarray:

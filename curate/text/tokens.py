@@ -23,6 +23,7 @@ from curate.text.characters import (
     UPPER,
     Characters,
     code_points,
+    stand_alone,
 )
 from curate.text.spans import hash_spans, run_begins, run_ends, sums
 
@@ -188,8 +189,9 @@ class _Marks:
     @cached_property
     def _initials(self) -> np.ndarray:
         """Whether a single letter is before each, if a letter is: of a word, or after a dot."""
-        alone = self._class_before(self.starts - 1) == SPACE
-        return np.asarray(alone | (self.texts.data[self.starts - 2] == _DOT))
+        letter = np.maximum(self.starts - 1, 0)
+        alone = self._class_before(letter) == SPACE
+        return np.asarray(alone | (self.texts.data[np.maximum(letter - 1, 0)] == _DOT))
 
     def opening(self) -> np.ndarray:
         """Whether each is cut off at the start of a word: bool [m]."""
@@ -220,6 +222,7 @@ class _Marks:
         dot = (self.points == _DOT) & ~self._initials
         found |= dot & (self.before == LOWER) & (self.after == UPPER)
         found &= ~self._in_address()
+        found |= stand_alone(self.before) | stand_alone(self.after)
         return np.asarray(found | self._dots)
 
     def _in_address(self) -> np.ndarray:

@@ -18,7 +18,7 @@ from curate.recipe import Recipe
 from curate.registry import registry
 from curate.schema import Kind, Record, from_table, to_table
 from curate.shards import Manifest, Shards, Side, write_manifest, write_shard
-from curate.stage import MAIN, Ask, Build, Global, Inputs, Source, Stage, ref_of
+from curate.stage import MAIN, Ask, Build, Global, Inputs, Stage, ref_of
 from tests.contracts.records import Nulls, Records, make_pairs, ngram_model, static_model
 from tests.harvest import made
 from tests.llm.made import MadeModel

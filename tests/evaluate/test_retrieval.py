@@ -35,6 +35,7 @@ class Lent:
 
     def __init__(self, folder):
         self.folder, self.notes, self.done = folder, {}, []
+        self.vectors = folder / "vectors.sqlite"
 
     def memo(self, name, compute):
         return compute()

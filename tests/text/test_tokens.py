@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import polars as pl
 import pytest
 from hypothesis import example, given, settings
@@ -14,41 +16,41 @@ def cut(*texts):
     edges = found.offsets.tolist()
     return [
         [data[start:end].decode() for start, end in spans[low:high]]
-        for low, high in zip(edges[:-1], edges[1:], strict=True)
+        for low, high in pairwise(edges)
     ]
 
 
 @pytest.mark.parametrize(
-    "expected",
-    [  # as spaCy 3.8 has it, with spaces put between what it cuts
-        "Hello , world !",
-        "\" Yes , \" she said ( twice ) .",
-        "and / or , well - known ; e - mail",
-        "in 3.14 of 1,000 cases , 3 - 4 of them",
-        "It was n't John 's , we 're told : they 'd go",
-        "It is n’t John ’s",
-        "the U.S. and J. Smith , e.g. this . That",
-        "Wait ... what .. ? No … yes",
-        "snake_case stays , _ these _ do not # 1 @user",
-        "https://example.org/a-b?c=d , a path / to / file",
-        "costs $ 10 or 50 % of it , 5 + 3",
-        "x = 1 ; y == 2 ; - 5",
-        "a — b—c – d",
-        "word -- word and --flag",
-        "naïve café , Übung ; Привет , мир !",
-        "« Bonjour » , dit - il",
-        "end.Start of the next",
-        "C++ is n't C",
+    ("text", "expected"),
+    [  # as spaCy 3.8 cuts them
+        ('"Yes," she said (twice).', '" Yes , " she said ( twice ) .'),
+        ("well-known; e-mail", "well - known ; e - mail"),
+        ("in 3.14 of 1,000 cases, 3-4 of them", "in 3.14 of 1,000 cases , 3 - 4 of them"),
+        ("It wasn't John's: they'd, we're", "It was n't John 's : they 'd , we 're"),
+        ("can't, I'll, rock 'n' roll o'clock", "ca n't , I 'll , rock ' n ' roll o'clock"),
+        ("It isn\u2019t John\u2019s", "It is n\u2019t John \u2019s"),
+        ("the U.S. and J. Smith, e.g. this. End", "the U.S. and J. Smith , e.g. this . End"),
+        ("A.B.C. (see Fig. 3).", "A.B.C. ( see Fig . 3 ) ."),
+        ("Wait... what..? No… yes", "Wait ... what .. ? No … yes"),
+        (
+            "snake_case, _this_ #1 @user \\beta_{1}^2",
+            "snake_case , _ this _ # 1 @user \\beta_{1}^2",
+        ),
+        ("https://example.org/a-b?c=d, path/to", "https://example.org/a-b?c=d , path / to"),
+        ("$10 or 50% of it, 5+3, 50+ people", "$ 10 or 50 % of it , 5 + 3 , 50 + people"),
+        ("x=1; y==2; -5; f(x) = [1, 2]", "x=1 ; y==2 ; -5 ; f(x ) = [ 1 , 2 ]"),
+        ("a—b, b — c, 1990\u20131995", "a — b , b — c , 1990\u20131995"),
+        ("word--word and --flag", "word -- word and --flag"),
+        ("naïve café; «Bonjour», dit-il", "naïve café ; « Bonjour » , dit - il"),
+        ("Привет, мир!", "Привет , мир !"),
+        ("end.Start 10:30 a.m. .5", "end . Start 10:30 a.m. .5"),
+        ("C++ isn't C#", "C++ is n't C #"),
+        ("* item\n- item\n• item", "* item - item • item"),
+        ("What?! No!!", "What ? ! No ! !"),
     ],
 )
-def test_as_spacy(expected):
-    text = expected
-    for glued in _GLUED:
-        text = text.replace(glued, glued.replace(" ", ""))
+def test_as_spacy(text, expected):
     assert cut(text) == [expected.split()]
-
-
-_GLUED = []
 
 
 def test_scripts_without_spaces():
@@ -58,10 +60,10 @@ def test_scripts_without_spaces():
     ]
 
 
-texts = st.text(st.sampled_from("ab Bn't'.…-:/’,1+$(éÉ你\u0301\u200d👍\u3164\n"), max_size=14)
+texts = st.text(st.sampled_from("ab Bn't'.…-:/\u2019,1+$(éÉ你\u0301\u200d👍\u3164\n"), max_size=14)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(st.lists(texts, max_size=6))
 @example(["a-b:", "//c-d"])
 @example(["a'r", "e b"])
@@ -70,12 +72,13 @@ def test_a_text_is_cut_alone_as_among_others(values):
     assert cut(*values) == [cut(value)[0] for value in values]
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(st.lists(texts, max_size=6))
 def test_nothing_is_lost(values):
-    kept = ["".join("".join(value.split()).split("\u3164")) for value in values]
-    for value, parts in zip(kept, cut(*values), strict=True):
-        assert "".join(parts).replace("\u200d", "").replace("\u3164", "") == value.replace("\u200d", "")
+    def seen(text):
+        return "".join(text.split()).replace("\u200d", "").replace("\u3164", "")
+
+    assert [seen("".join(parts)) for parts in cut(*values)] == [seen(value) for value in values]
 
 
 def test_what_is_told_of_tokens():

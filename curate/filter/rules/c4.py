@@ -8,16 +8,17 @@ import numpy as np
 from pydantic import Field
 
 from curate.filter.rules.verdicts import Family, Rule, Side, below
+from curate.text.characters import characters
 
 _POLICY = [
     "terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies",
 ]  # fmt: skip
-# The marks that end a sentence in Latin, Chinese and Japanese, Arabic and Indian scripts, and what may
-# close it: quotes and brackets.
-_MARKS = "[.!?\u2026\u3002\uff01\uff1f\u061f\u0964]"
-_CLOSES = "[\"')\\]\u2019\u201d\u00bb]"
-_TERMINAL = f"{_MARKS}{_CLOSES}*$"
-_SENTENCE = f"{_MARKS}+{_CLOSES}*(?:\\s|$)"
+# What ends a sentence: in Latin, Arabic and Indian scripts before white space, in Chinese and Japanese
+# anywhere; quotes and brackets may close after it.
+_ENDS, _WIDE_ENDS = "[.!?\u2026\u061f\u0964]", "[\u3002\uff01\uff1f]"
+_CLOSES = "[\"')\\]\u2019\u201d\u00bb\u300d]*"
+_TERMINAL = f"(?:{_ENDS}|{_WIDE_ENDS}){_CLOSES}$"
+_SENTENCE = f"{_ENDS}+{_CLOSES}(?:\\s|$)|{_WIDE_ENDS}+"
 
 
 class C4(Family):
@@ -59,7 +60,7 @@ class C4(Family):
             kept &= strings.str.contains(_TERMINAL).to_numpy()
             kept &= ~parts.end_with(("...", "…"))
         if self.min_line_words is not None:
-            kept &= (strings.str.count_matches(r"\S+") >= self.min_line_words).to_numpy()
+            kept &= characters(strings).words() >= self.min_line_words
         denied = ["javascript"] * self.javascript + _POLICY * self.policy
         if denied:
             kept &= ~strings.str.contains_any(denied, ascii_case_insensitive=True).to_numpy()

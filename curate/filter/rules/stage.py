@@ -23,7 +23,7 @@ from curate.stage import Map, Outcome, decide
 from curate.text.normalise import words
 from curate.text.tokens import tokens
 
-_SLICE_BYTES = 1 << 22  # text that is measured at once: what is computed of it stays in the cache
+_SLICE_BYTES = 1 << 22  # text that is measured at once
 
 
 class Rules(BySource, Map):
@@ -34,8 +34,9 @@ class Rules(BySource, Map):
     query and passage, then shares, then the rest as listed); the detail has the measured value.
     `null` turns a rule off. Words are those of `text.normalise`: in scripts without spaces each
     character is one. The rules for documents (`gopher_quality`, `gopher_repetition`, `c4`) are off
-    unless asked for, as a good short passage breaks most of them. Holds 30 bytes for each byte of a
-    megabyte of texts, or of one text that is longer; `gopher_repetition` 100.
+    unless asked for, as a good short passage breaks most of them; they see only what breaks no other
+    rule. Holds 15 bytes for each byte of four megabytes of text, or of one text that is longer; with
+    the rules for documents up to 80.
     """
 
     name = "filter.rules"

@@ -11,7 +11,7 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
-from curate.llm.openai.replies import next_tokens, prompt_tokens
+from curate.llm.openai.replies import generated, next_tokens, prompt_tokens
 from curate.llm.openai.transport import FailedError, RefusedError, Transport
 from curate.llm.schemas import violation
 
@@ -20,11 +20,13 @@ SchemaForm = Literal["response_format", "json_schema"]
 """The field of a request that takes a JSON schema; the second is llama.cpp's, for texts to continue."""
 
 PATHS: dict[Endpoint, str] = {"completions": "/completions", "chat": "/chat/completions"}
-_TRIES = 2  # of what a server should answer as expected; an answer may go wrong by chance
 _TEXT = "One, two, three, four, five, six, seven,"
 _FORCED = '{"type": "object", "properties": {"word": {"type": "string", "enum": ["quokka"]}}, \
 "required": ["word"], "additionalProperties": false}'
-_FORCED_TOKENS = 256
+_FORCED_TOKENS = (
+    64,
+    1024,
+)  # the second where the answer was cut, or there was none after all thought
 _TOP = (20, 5)  # how many of the most probable tokens to ask for; hosted ones may give five
 _SAME = 0.25  # nats by which two computations of a log-probability may differ
 
@@ -110,15 +112,16 @@ class Probe:
     async def _schema_form(self, endpoint: Endpoint) -> SchemaForm | None:
         forms: tuple[SchemaForm, ...] = ("response_format", "json_schema")
         for form in forms[: 2 if endpoint == "completions" else 1]:
-            for _ in range(_TRIES):
+            for tokens in _FORCED_TOKENS:
                 field = schema_field(form, _FORCED)
-                reply = await self._ask(endpoint, "Hello!", max_tokens=_FORCED_TOKENS, **field)
+                reply = await self._ask(endpoint, "Hello!", max_tokens=tokens, **field)
                 if reply is None:
                     break
-                choice = reply["choices"][0]
-                text = choice.get("text") or (choice.get("message") or {}).get("content") or ""
+                text = generated(reply).text.strip()
                 if violation(_FORCED, text) is None:
                     return form
+                if text and not text.startswith("{"):
+                    break
         return None
 
     async def _top(self, endpoint: Endpoint) -> int | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -81,7 +82,7 @@ class Transport:
 
         self.url = url
         self.pace = pace
-        self.requests = 0
+        self._session, self._sent = uuid.uuid4().hex, 0
         self._key = key
         self._key_variable = key_variable
         self._tries = tries
@@ -109,12 +110,15 @@ class Transport:
         :raises UnusableServerError: if no request can be answered.
         """
         content = _encode(body)
+        self._sent += 1
+        # One key for all tries of a request. The package would draw one for each, a tenth of its time.
+        options = _JSON | {"idempotency_key": f"{self._session}-{self._sent}"}
         failed = 0
         while True:
             await self.pace.ready()
             answered, asked_at = self.pace.answered, time.monotonic()
             try:
-                reply = await self._send(path, content, probe)
+                reply = await self._send(path, content, options, probe)
             except _TryError as trouble:
                 if trouble.too_much:
                     self.pace.refusal(asked_at, trouble.pause)
@@ -128,7 +132,7 @@ class Transport:
                 self.pace.success()
                 return reply
 
-    async def _send(self, path: str, content: bytes, probe: bool) -> Any:
+    async def _send(self, path: str, content: bytes, options: Any, probe: bool) -> Any:
         """Send a request once.
 
         :raises _TryError: if it may be sent again.
@@ -137,7 +141,7 @@ class Transport:
 
         try:
             async with asyncio.timeout(self._timeout):
-                raw = await self._client.post(path, cast_to=bytes, content=content, options=_JSON)
+                raw = await self._client.post(path, cast_to=bytes, content=content, options=options)
         except TimeoutError:
             raise self._too_late() from None
         except APIStatusError as error:
@@ -214,7 +218,7 @@ class Transport:
         return (text.replace(self._key, "[key]") if self._key else text)[:_SHOWN]
 
 
-_JSON: Any = {"headers": {"Content-Type": "application/json"}}
+_JSON: dict[str, Any] = {"headers": {"Content-Type": "application/json"}}
 
 
 def _encode(body: Mapping[str, Any]) -> bytes:

@@ -106,7 +106,7 @@ def _signed(
 
     :param then: what is made of the signatures of m texts, shape (P, m); columns stay columns.
     """
-    factors, shifts = _permutations(permutations, seed)
+    factors = _permutations(permutations, seed)
 
     def sign(numbered: tuple[int, pa.Array]) -> list[_Signed]:
         begin, piece = numbered
@@ -114,7 +114,7 @@ def _signed(
         for start, hashes, offsets in shingle_chunks(piece, shingling):
             counts = np.diff(offsets)
             rows = np.flatnonzero(counts)
-            minima = _minima(hashes, offsets[np.append(rows, -1)], factors, shifts)
+            minima = _minima(hashes, offsets[np.append(rows, -1)], factors)
             found.append(_Signed(begin + start + rows, then(minima), hashes, counts))
         return found
 
@@ -122,15 +122,16 @@ def _signed(
         yield from found
 
 
-def _permutations(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the odd factors and the shifts of `count` permutations of the 32-bit integers."""
-    bits = random_bits(2 * count, seed + 1) >> np.uint64(32)
-    return (bits[:count] | np.uint64(1)).astype(np.uint32), bits[count:].astype(np.uint32)
+def _permutations(count: int, seed: int) -> np.ndarray:
+    """Return the odd factors of `count` permutations of the 32-bit integers.
+
+    A factor is enough: what is permuted are hashes, which are as good as random already.
+    """
+    bits = random_bits(count, seed + 1) >> np.uint64(32)
+    return (bits | np.uint64(1)).astype(np.uint32)
 
 
-def _minima(
-    hashes: np.ndarray, offsets: np.ndarray, factors: np.ndarray, shifts: np.ndarray
-) -> np.ndarray:
+def _minima(hashes: np.ndarray, offsets: np.ndarray, factors: np.ndarray) -> np.ndarray:
     """Find the smallest permuted hash of each text for each permutation.
 
     :param offsets: n + 1 places in `hashes`; none of the n texts is without shingles.
@@ -145,9 +146,8 @@ def _minima(
         some = values[offsets[start] : offsets[end]]
         starts = offsets[start:end] - offsets[start]
         permuted = np.empty_like(some)
-        for place, (factor, shift) in enumerate(zip(factors, shifts, strict=True)):
+        for place, factor in enumerate(factors):
             np.multiply(some, factor, out=permuted)
-            np.add(permuted, shift, out=permuted)
             np.minimum.reduceat(permuted, starts, out=minima[place, start:end])
         start = end
     return minima

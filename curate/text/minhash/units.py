@@ -2,8 +2,7 @@
 
 The bytes of a chunk of texts are treated together, with a byte between two texts that no UTF-8 holds.
 ASCII is folded by a table; the runs of other characters between two white spaces, few and mostly the
-same, by `curate.text.normalise`. A word's hash is a polynomial over its bytes modulo 2^64, a difference
-of two prefix sums, so no word is ever cut out.
+same, by `curate.text.normalise`. A word is hashed eight bytes at a time where it lies; none is cut out.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ _BETWEEN = 0xFF
 _NOTHING = (
     0x00  # what stands between two texts once they are folded; control characters are spaces then
 )
-_BASE = 0x9E3779B97F4A7C15  # 5 modulo 8: its powers repeat only after 2^62
+_FIRST_BYTES = np.array([(1 << 8 * count) - 1 for count in range(9)], np.uint64)
 _PIECE_BYTES = 1 << 23  # what polars brings to normal form at once
 _CHUNK_BYTES = 1 << 18  # treated together: what is made of it stays in the cache
 _CHUNK_TEXTS = 1 << 12  # `verify` counts on that many at most
@@ -149,31 +148,25 @@ def _words(data: np.ndarray) -> Units:
     turns[:1] = solid[:1]
     np.not_equal(solid[1:], solid[:-1], out=turns[1:])
     edges = np.flatnonzero(turns)  # a word begins, a word ends, a word begins, ..
-    prefix = np.empty(len(data) + 1, np.uint64)
-    prefix[0] = 0
-    powers, inverses = _powers(len(data))
-    np.cumsum(data * powers[: len(data)], out=prefix[1:])
-    sums = prefix[edges]
     starts = edges[::2]
-    values = mix((sums[1::2] - sums[::2]) * inverses[starts])
+    values = mix(_hash_spans(data, starts, edges[1::2] - starts))
     ends = np.searchsorted(starts, np.flatnonzero(data == _NOTHING))
     return Units(values, np.append(0, ends[:-1]), ends)
 
 
-def _powers(length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return at least `length` powers of the base, and their inverses."""
-    most = 2 * _CHUNK_BYTES
-    return _many_powers(most) if length <= most else _many_powers.__wrapped__(length)
-
-
-@lru_cache(maxsize=1)
-def _many_powers(length: int) -> tuple[np.ndarray, np.ndarray]:
-    both = []
-    for base in (_BASE, pow(_BASE, -1, 1 << 64)):
-        powers = np.full(length, base, np.uint64)
-        powers[:1] = 1
-        both.append(np.cumprod(powers, dtype=np.uint64))
-    return both[0], both[1]
+def _hash_spans(data: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Hash spans of bytes, none of them 0, eight bytes at a time: most words have no more."""
+    padded = np.zeros(len(data) + 8, np.uint8)
+    padded[: len(data)] = data
+    eights = np.ndarray(len(data) + 1, "<u8", padded, strides=(1,))
+    hashes = eights[starts] & _FIRST_BYTES[np.minimum(lengths, 8)]
+    done, long = 8, np.flatnonzero(lengths > 8)
+    while len(long):
+        more = eights[starts[long] + done] & _FIRST_BYTES[np.minimum(lengths[long] - done, 8)]
+        hashes[long] = mix(hashes[long]) + more
+        done += 8
+        long = long[lengths[long] > done]
+    return hashes
 
 
 def _characters(data: np.ndarray) -> Units:
