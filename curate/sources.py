@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from curate.stage import Stage
 
@@ -21,7 +21,7 @@ class BySource(Stage):
     varying: ClassVar[frozenset[str]]
     """The settings that may."""
 
-    per_source: dict[str, dict[str, Any]] = {}
+    per_source: dict[str, dict[str, Any]] = Field({})
     """Other values of some settings for some sources: `{"reddit*": {...}}`. Of several patterns that
     fit a record's source the first counts; `*` stands for any characters, also for a slash."""
 

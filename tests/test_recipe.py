@@ -188,8 +188,8 @@ REFUSED = {
         "'passages'?",
     ),
     "kinds that do not fit": (
-        f"stages:\n  code: {PYTHON}\n  clean: {{filter.rules: {{from: code.passages}}}}",
-        "r.yaml:3: stage clean (filter.rules), from: takes pairs, but code.passages gives passages",
+        f"stages:\n  code: {PYTHON}\n  clean: {{mine.select: {{from: code.passages}}}}",
+        "r.yaml:3: stage clean (mine.select), from: takes pairs, but code.passages gives passages",
     ),
     "kinds that do not join": (
         f"stages:\n  code: {PYTHON}\n  clean: {{dedup.exact: {{from: [code, code.passages]}}}}",
@@ -210,7 +210,7 @@ REFUSED = {
     ),
     "a first stage without input": (
         "stages:\n  clean: filter.rules",
-        "r.yaml:2: stage clean (filter.rules): needs pairs from a stage above it",
+        "r.yaml:2: stage clean (filter.rules): needs pairs or passages from a stage above it",
     ),
     "a source with input": (
         f"stages:\n  code: {PYTHON}\n  more: {{harvest.python: {{from: code}}}}",

@@ -118,6 +118,7 @@ def test_a_prompt_that_is_too_long_is_told(model):
         list(model.generate([Generate("long " * 9000)]))
 
 
+@pytest.mark.slow
 def test_faults_before_a_real_server(llama_server, tmp_path, monkeypatch):
     monkeypatch.setattr("curate.llm.openai.transport._FIRST_DELAY", 0.01)
     faults = Faults(llama_server, share=0.08, slow=2.5)

@@ -82,7 +82,7 @@ class Decontaminate(Global):
     def fit(self, inputs: Inputs, context: Context) -> Verdicts:
         """Compare all records with the sets; note what was met."""
         sets = [one.load() for one in self.against]
-        indexes = self._indexes(sets, inputs, context.threads)
+        indexes = self._indexes(sets, inputs, context)
         found, start = [np.zeros(0, HIT)], 0
         with ThreadPoolExecutor(context.threads) as pool:
             for number, table in enumerate(_groups(inputs.main)):
@@ -98,9 +98,12 @@ class Decontaminate(Global):
         context.note(**met.notes(inputs.main))
         return _verdicts(met)
 
-    def _indexes(self, sets: list[Loaded], inputs: Inputs, threads: int) -> dict[Side, Index]:
+    def _indexes(self, sets: list[Loaded], inputs: Inputs, context: Context) -> dict[Side, Index]:
         """Arrange the items that each side is compared with; they are numbered over all sets."""
-        encoder = load_encoder(inputs.model("encoder"), threads) if self.encoder else None
+        encoder = None
+        if self.encoder is not None:
+            folder = inputs.model("encoder")
+            encoder = load_encoder(folder, context.threads, context.vectors)
         every = [item for one in sets for item in one.items]
         indexes: dict[Side, Index] = {}
         for side, methods in zip(SIDES, (self.query, self.passage), strict=True):
@@ -112,7 +115,7 @@ class Decontaminate(Global):
             ]
             items = np.array([number for _, number in chosen], np.int32)
             forms = [form for form, _ in chosen]
-            indexes[side] = Index(side, methods, forms, items, encoder, threads)
+            indexes[side] = Index(side, methods, forms, items, encoder, context.threads)
         return indexes
 
     def apply(self, table: pa.Table, start: int, fitted: Verdicts) -> Outcome:

@@ -159,7 +159,7 @@ def _hash_spans(data: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np
     padded = np.zeros(len(data) + 8, np.uint8)
     padded[: len(data)] = data
     eights = np.ndarray(len(data) + 1, "<u8", padded, strides=(1,))
-    hashes = eights[starts] & _FIRST_BYTES[np.minimum(lengths, 8)]
+    hashes: np.ndarray = eights[starts] & _FIRST_BYTES[np.minimum(lengths, 8)]
     done, long = 8, np.flatnonzero(lengths > 8)
     while len(long):
         more = eights[starts[long] + done] & _FIRST_BYTES[np.minimum(lengths[long] - done, 8)]
