@@ -308,7 +308,7 @@ def with_meta(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
     """Append a text under `name` to the JSON object `meta` of every row.
 
     :param name: a key that no row has yet; plain letters, digits and underscores.
-    :param values: n strings without quotes, backslashes, control characters; null: the row stays as it is.
+    :param values: n strings without quotes, backslashes, control characters; null leaves a row alone.
     """
     index = table.schema.get_field_index("meta")
     meta = _single(table.column(index), pa.string())
