@@ -331,6 +331,8 @@ def test_passages():
     for name, value in {"min_query_chars": 3, "drop_equal": True, "deny_query": ["x"]}.items():
         with pytest.raises(ValueError, match=f"{name}: .* needs pairs, but the input is passages"):
             Rules(**{name: value}).gives("passages")
+        with pytest.raises(ValueError, match=f"{name}: .* needs pairs, but the input is passages"):
+            Rules(per_source={"a": {name: value}}).gives("passages")
 
 
 def test_a_megabyte():

@@ -120,11 +120,13 @@ class Rules(BySource, Map):
 
         :raises ValueError: if the input is passages and a setting speaks of queries.
         """
-        if main == "passages":
-            for name in sorted(self.model_fields_set):
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        for settings in [given, *self.per_source.values()] if main == "passages" else []:
+            for name in sorted(settings):
                 if "query" in name or name in ("drop_equal", "drop_contained"):
-                    value = getattr(self, name)
-                    raise ValueError(f"{name}: {value!r} needs pairs, but the input is passages")
+                    raise ValueError(
+                        f"{name}: {settings[name]!r} needs pairs, but the input is passages"
+                    )
         return super().gives(main)
 
     def row_settings(self) -> dict[str, Any]:
@@ -234,7 +236,7 @@ def _strings(column: pa.ChunkedArray) -> pl.Series:
 
 
 def _slices(table: pa.Table, kind: Kind) -> Iterator[tuple[int, pa.Table]]:
-    """Cut a table where a megabyte of text is full; with the number of the first row of each part."""
+    """Cut a table where `_SLICE_BYTES` are full; with the number of the first row of each part."""
     columns = [table["text"]] if kind == "passages" else [table["query"], first_positive(table)]
     sizes = sum(pc.fill_null(pc.binary_length(c), 0).to_numpy().astype(np.int64) for c in columns)
     total = np.cumsum(sizes)
