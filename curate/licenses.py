@@ -18,7 +18,7 @@ NOASSERTION = "NOASSERTION"
 class Licenses(BaseModel):
     """The licences that may pass; by default all."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     allow: tuple[str, ...] = ()
     """Globs of the licences to keep, `*` for any text; none means all. Case does not matter."""

@@ -225,9 +225,7 @@ class Context(Protocol):
 class Stage(BaseModel):
     """The base of all stages. The first line of a stage's docstring is its help text."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, populate_by_name=True, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     name: ClassVar[str] = ""
     """As recipes write it: `filter.rules`. Empty for a class that is not to be used itself."""

@@ -26,7 +26,7 @@ _COLUMNS: dict[By, str] = {"pair": "id", "query": "query_id", "group": "group"}
 class LeftOut(BaseModel):
     """Which part of the records a training leaves out."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     fold: int = Field(0, ge=0)
     """The number of the part, from 0."""

@@ -39,7 +39,7 @@ _WORD = rf"{NAME_MARK}?\p{{L}}+|\p{{N}}+"
 class TokenizerSettings(BaseModel):
     """How a static encoder reads text."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     vocabulary: int = Field(8000, ge=256)
     """Word pieces to learn. Few pieces share more between packages than many."""

@@ -27,7 +27,7 @@ label. `failed`: the backend gave none, though it was asked again and again."""
 class Sampling(BaseModel):
     """How tokens are drawn."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     temperature: float = Field(0.0, ge=0)
     """0 takes the most probable token; 1 draws from the model's own distribution."""

@@ -80,7 +80,7 @@ class PromptError(RecipeError, ValueError):
 class Header(BaseModel):
     """What a prompt file says about itself."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     purpose: str = Field(min_length=1)
     """What the prompt is for, in a sentence."""

@@ -26,7 +26,7 @@ _OF_BACKEND: dict[Backend, tuple[str, ...]] = {
 class LLM(BaseModel):
     """A language model; in a recipe the section `llm`, which all stages share that ask one."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     backend: Backend = "local"
     """What runs it: `local`, this process; `openai`, a server that is OpenAI-compatible."""

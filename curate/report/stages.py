@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
+import textwrap
 import types
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import Annotated, Any, Literal, TypeGuard, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -64,6 +67,7 @@ def _settings(
 
     :param given: settings inside settings: the default of the whole, which has the defaults of its parts.
     """
+    meanings = meanings_of(cls)
     for name, info in cls.model_fields.items():
         shown = f"{prefix}{info.alias or name}"
         if shown == "from" and issubclass(cls, Stage) and not cls.takes:
@@ -72,7 +76,7 @@ def _settings(
             whole = info.get_default(call_default_factory=True)
             yield from _settings(info.annotation, f"{shown}.", whole)
             continue
-        meaning = one_line(info.description or "", 400)
+        meaning = one_line(meanings.get(name, ""), 400)
         if is_execution(info):
             meaning += " (of execution: changes no row)"
         value = getattr(given, name) if given else info.get_default(call_default_factory=True)
@@ -80,6 +84,26 @@ def _settings(
         for inner in get_args(info.annotation):
             if _is_settings(inner):  # none, one or several of them
                 yield from _settings(inner, f"{shown}.")
+
+
+def meanings_of(cls: type[BaseModel]) -> dict[str, str]:
+    """Return the docstring under each setting, by the setting's name.
+
+    pydantic can read them when a class is made (`use_attribute_docstrings`); that is a tenth of a second
+    in every process that starts, and only the help needs them.
+    """
+    found: dict[str, str] = {}
+    for owner in reversed(cls.__mro__):
+        if not issubclass(owner, BaseModel) or owner.__module__.startswith("pydantic."):
+            continue
+        (tree,) = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
+        assert isinstance(tree, ast.ClassDef)
+        for field, under in pairwise(tree.body):
+            if isinstance(field, ast.AnnAssign) and isinstance(under, ast.Expr):
+                text = under.value.value if isinstance(under.value, ast.Constant) else None
+                if isinstance(field.target, ast.Name) and isinstance(text, str):
+                    found[field.target.id] = inspect.cleandoc(text)
+    return found
 
 
 def _is_settings(annotation: Any) -> TypeGuard[type[BaseModel]]:

@@ -48,7 +48,7 @@ _LARGEST_TABLE = 28  # as a power of two
 class Methods(BaseModel):
     """What makes a text of one side too similar to a text of an evaluation set; null turns it off."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     exact: bool = True
     """The same text, but for its form (`text.normalise.content_hashes`)."""

@@ -47,7 +47,7 @@ class Loaded:
 class EvaluationSet(BaseModel):
     """What training data must not hold: a BEIR folder, a table, an MTEB task, or texts given here."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: str | None = None
     """A BEIR folder, or a table: JSON lines, CSV, TSV (these also .gz), Parquet or Arrow."""

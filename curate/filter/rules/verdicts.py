@@ -18,7 +18,7 @@ from curate.text.lines import Parts, lines
 class Family(BaseModel):
     """Rules that are switched on together; each field is a threshold, null turns its rule off."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _switched(value: Any) -> Any:

@@ -24,7 +24,7 @@ Form = Literal["nli", "sts", "duplicates", "classification", "clustering"]
 class LabelledColumns(BaseModel):
     """The columns that hold what is needed; what is null is looked for by its usual names."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     text: str | None = None
     """The text; of two the first: the premise, the question."""

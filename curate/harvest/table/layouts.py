@@ -29,7 +29,7 @@ Names = str | tuple[str, ...] | None
 class Columns(BaseModel):
     """The columns that hold what a record needs; `a.b` is `b` within the object `a`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     query: str | None = None
     """The query; without it, `title` is the query of `text`."""
