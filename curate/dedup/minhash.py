@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -11,12 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
+from curate.dedup.clusters import Clusters
 from curate.dedup.keep import Dedup, Ids, kept_of
 from curate.dedup.near import Near, Side, Signing, find_near, find_seen
 from curate.dedup.texts import RecordTexts, TextOf, texts_of
-from curate.schema import Kind, with_meta, with_score
+from curate.schema import Kind
 from curate.shards import Shards
-from curate.stage import Context, Inputs, Outcome, decide, keep_all
+from curate.stage import Context, Inputs, Outcome, decide
 from curate.text.minhash import Shingling, balanced, bands_and_rows, chance
 from curate.text.minhash.bloom import bloom_size
 from curate.text.minhash.index import decode, encode
@@ -24,24 +24,6 @@ from curate.text.minhash.index import decode, encode
 _KEY_BYTES = 8
 _REASON = "near_duplicate"
 _LIKE_EARLIER = "like an earlier record"
-
-
-@dataclass(frozen=True, slots=True)
-class Clusters:
-    """The m members of all clusters of more than one; 28 bytes each.
-
-    :param rows: int64 [m], ascending.
-    :param kept: int64 [m], the row of the member that stays for each.
-    :param sizes: int32 [m], how many members its cluster has.
-    :param similarity: float64 [m], to the one that stays; NaN for that one, or if it was not computed.
-    :param ids: the ids of all records.
-    """
-
-    rows: np.ndarray
-    kept: np.ndarray
-    sizes: np.ndarray
-    similarity: np.ndarray
-    ids: Ids
 
 
 class MinHashDedup(Dedup):
@@ -159,26 +141,13 @@ class MinHashDedup(Dedup):
 
     def apply(self, table: pa.Table, start: int, fitted: Clusters | np.ndarray) -> Outcome:
         """Drop all but one of each cluster among the rows from `start` on."""
-        kind: Kind = "pairs" if "query" in table.column_names else "passages"
         if isinstance(fitted, np.ndarray):
+            kind: Kind = "pairs" if "query" in table.column_names else "passages"
             seen = pa.array(fitted[start : start + len(table)])
             reasons = pc.if_else(seen, _REASON, pa.scalar(None, pa.string()))
             return decide(table, reasons, pc.if_else(seen, _LIKE_EARLIER, reasons), kind)
-        low, high = np.searchsorted(fitted.rows, [start, start + len(table)])
-        rows, kept = fitted.rows[low:high], fitted.kept[low:high]
-        sizes = np.where(self._unread(table), np.nan, 1.0)
-        sizes[rows - start] = fitted.sizes[low:high]
-        table = with_score(table, "minhash_cluster_size", sizes)
-        if not len(rows):
-            return keep_all(table, kind)
-        place = np.full(len(table), -1)
-        place[rows - start] = np.arange(len(rows))
-        ids = fitted.ids.take(kept)
-        table = with_meta(table, "minhash_cluster", ids.take(pa.array(place, mask=place < 0)))
-        place[rows[rows == kept] - start] = -1
-        index = pa.array(place, mask=place < 0)
-        details = _details(ids, fitted.similarity[low:high]).take(index)
-        return decide(table, pc.if_else(pc.is_valid(index), _REASON, details), details, kind)
+        read = ~self._unread(table)
+        return fitted.decide(table, start, read, "minhash", _REASON, "Jaccard similarity")
 
     @property
     def _verifies(self) -> bool:
@@ -239,10 +208,3 @@ class MinHashDedup(Dedup):
                 "similarity", lambda: signing.similarity(pairs, context.threads)
             )
         return Clusters(rows, kept, sizes[cluster].astype(np.int32), similarity, Ids(records))
-
-
-def _details(ids: pa.Array, similarity: np.ndarray) -> pa.Array:
-    """Say of what a record is a near-duplicate, and how similar to it if that was computed."""
-    told = pa.array([*(f", Jaccard similarity {i / 100:.2f}" for i in range(101)), ""])
-    hundredths = np.where(np.isnan(similarity), 101, np.round(similarity * 100)).astype(np.int64)
-    return pc.binary_join_element_wise("of ", ids, told.take(pa.array(hundredths)), "")

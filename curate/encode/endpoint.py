@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import ClassVar
-from urllib.parse import urlsplit
 
 from pydantic import Field
 
 from curate.encode.description import describe
 from curate.schema import Kind
+from curate.servers import check_key_variable, check_url
 from curate.stage import Build, Built, Context, Inputs, execution
 
 
@@ -56,24 +55,8 @@ class EndpointModel(Build):
 
     def check(self) -> None:
         """Refuse a URL that is none, or that holds what must not be stored."""
-        parts = urlsplit(self.url)
-        if (
-            parts.username is not None
-            or parts.password is not None
-            or parts.query
-            or parts.fragment
-        ):
-            raise ValueError(
-                "url: it may hold neither a user nor a query, as it is stored; put the key into the "
-                "environment variable that `key_variable` names"
-            )
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"url: {self.url!r} is no URL such as https://api.openai.com/v1")
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", self.key_variable):
-            raise ValueError(
-                "key_variable: what is given cannot be the name of an environment variable (it is not "
-                "shown here, in case it is the key itself); export the key and give its name"
-            )
+        check_url("url", self.url)
+        check_key_variable("key_variable", self.key_variable)
 
     @property
     def identity(self) -> str:

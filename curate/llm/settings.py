@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from contextlib import closing
 from typing import Any, Literal, cast
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from curate.llm.base import Ability, LanguageModel
+from curate.servers import check_key_variable, check_url
 
 Backend = Literal["local", "openai"]
 
@@ -74,8 +73,8 @@ class LLM(BaseModel):
                         f"llm.{name}: the backend {self.backend!r} has no such setting, {backend!r} has"
                     )
         if self.backend != "local":
-            _check_url(self.url)
-            _check_key_variable(self.key_variable)
+            check_url("llm.url", self.url)
+            check_key_variable("llm.key_variable", self.key_variable)
         self.identity()
 
     def identity(self) -> str:
@@ -128,22 +127,3 @@ class LLM(BaseModel):
         from curate.llm.local import LocalModel
 
         return LocalModel.load(self.model, self.device, self.dtype, self.batch)
-
-
-def _check_url(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
-        raise ValueError(
-            "llm.url: it may hold neither a user nor a query, as it is stored; put the key into the "
-            "environment variable that `key_variable` names"
-        )
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"llm.url: {url!r} is no URL such as http://127.0.0.1:8000/v1")
-
-
-def _check_key_variable(name: str) -> None:
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-        raise ValueError(
-            "llm.key_variable: what is given cannot be the name of an environment variable (it is not "
-            "shown here, in case it is the key itself); export the key and give its name"
-        )

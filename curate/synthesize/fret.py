@@ -17,6 +17,7 @@ from curate.stage import MAIN, Ask, Outcome, decide
 from curate.text.bm25 import Terms
 from curate.text.identifiers import split_identifiers
 from curate.text.normalise import normalise, words
+from curate.text.patterns import check_pattern
 
 if TYPE_CHECKING:
     from curate.llm.prompts import Prompt
@@ -87,9 +88,9 @@ class FRet(Ask):
             )
         if self.match is not None:
             try:
-                pl.Series([""]).str.contains(self.match)
-            except pl.exceptions.ComputeError:
-                raise ValueError(f"match: {self.match!r} is not a regular expression") from None
+                check_pattern(self.match)
+            except ValueError as error:
+                raise ValueError(f"match: {error}") from None
         if self.min_chars > self.max_chars:
             raise ValueError(
                 f"min_chars: {self.min_chars} is more than max_chars: {self.max_chars}"

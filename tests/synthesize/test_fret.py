@@ -145,7 +145,7 @@ def test_only_passages_that_match_are_asked_about(prompt):
     outcome = stage.ask(table, None, model)
     assert len(model.requests) == 1
     assert outcome.dropped["drop_reason"].to_pylist() == ["no_match"]
-    with pytest.raises(ValueError, match=r"match: '\[' is not a regular expression"):
+    with pytest.raises(ValueError, match=r"match: '\[' is not a pattern"):
         FRet(prompt=prompt, match="[").check()
 
 

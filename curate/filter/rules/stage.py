@@ -21,6 +21,7 @@ from curate.schema import Kind, content_id, first_positive, score
 from curate.sources import BySource
 from curate.stage import Map, Outcome, decide
 from curate.text.normalise import words
+from curate.text.patterns import check_pattern
 from curate.text.tokens import tokens
 
 _SLICE_BYTES = 1 << 22  # text that is measured at once
@@ -109,7 +110,10 @@ class Rules(BySource, Map):
                 raise ValueError(f"min_{what}: {low} is more than max_{what}: {high}")
         for name in ("deny_query", "deny_passage", "boilerplate"):
             for pattern in getattr(self, name):
-                _check_pattern(name, pattern)
+                try:
+                    check_pattern(pattern)
+                except ValueError as error:
+                    raise ValueError(f"{name}: {error}") from None
         if self.gopher_repetition is not None:
             self.gopher_repetition.check()
         _ = self._phrases
@@ -251,11 +255,3 @@ def _slices(table: pa.Table, kind: Kind) -> Iterator[tuple[int, pa.Table]]:
 def _has_positive(table: pa.Table) -> list[Rule]:
     counts = pc.fill_null(pc.list_value_length(table["positives"]), 0).to_numpy()
     return below("no_positive", counts, 1, "{} positives")
-
-
-def _check_pattern(name: str, pattern: str) -> None:
-    try:
-        pl.Series([""]).str.contains(pattern)
-    except pl.exceptions.ComputeError as error:
-        message = " ".join(str(error).partition("\n\nThis error")[0].split())
-        raise ValueError(f"{name}: {pattern!r} is not a pattern: {message}") from None

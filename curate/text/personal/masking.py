@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from curate.text.patterns import check_pattern
+
 Check = Callable[[str, str, str], bool]
 """Tells by what stands before a find, the find, and what follows, whether it is one."""
 
@@ -32,12 +34,8 @@ def own_pattern(kind: str, expression: str) -> Pattern:
     :param expression: a regular expression in the syntax of Rust.
     :raises ValueError: if it does not parse, or matches the empty text.
     """
-    try:
-        empty = pl.Series([""]).str.contains(expression).item()
-    except pl.exceptions.ComputeError as error:
-        message = " ".join(str(error).partition("\n\nThis error")[0].split())
-        raise ValueError(f"{expression!r} is not a pattern: {message}") from None
-    if empty:
+    check_pattern(expression)
+    if pl.Series([""]).str.contains(expression).item():
         raise ValueError(f"{expression!r} matches the empty text, so it would match everywhere")
     # The groups of the expression come after the three that count, the last of which is empty.
     return Pattern(kind, expression, f"()(()(?:{expression}))", lambda *_: True)
