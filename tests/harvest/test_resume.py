@@ -71,16 +71,16 @@ def test_a_killed_harvest_goes_on_where_it_was(tmp_path, stage):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(f"stages:\n  pairs: {{{stage}: {{path: {dump}}}}}\n")
 
-    begun = time.monotonic()
     assert start(recipe, tmp_path / "undisturbed").wait() == 0
-    seconds = time.monotonic() - begun
     expected = contents(tmp_path / "undisturbed")
 
     rng, output, killed = random.Random(7), tmp_path / "killed", 0
     finished: dict[str, int] = {}
     for _ in range(KILLS):
         process = start(recipe, output)
-        time.sleep(rng.uniform(0.3, 0.8) * seconds)
+        while process.poll() is None and len(parts_of(output)) == len(finished):
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.5))
         process.kill()
         process.communicate()
         killed += process.returncode == -signal.SIGKILL
