@@ -14,9 +14,9 @@ from pydantic import Field
 from curate.llm.base import Generate, Generated, Sampling
 from curate.schema import Doc, Kind, Pair, Passage, from_table, to_table
 from curate.stage import MAIN, Ask, Outcome, decide
+from curate.synthesize.written import alike, plain, read_answer, word_set
 from curate.text.bm25 import Terms
 from curate.text.identifiers import split_identifiers
-from curate.text.normalise import normalise, words
 from curate.text.patterns import check_pattern
 
 if TYPE_CHECKING:
@@ -24,14 +24,6 @@ if TYPE_CHECKING:
     from curate.llm.recorded import Recorded
 
 SOURCE = "fret"
-_UNUSABLE = {
-    "length": "cut_off",
-    "refused": "refused",
-    "invalid": "not_of_schema",
-    "failed": "failed",
-}
-"""Why an answer cannot be used, by how it ended."""
-_ALIKE = 0.7  # Jaccard similarity of their words, from which one query is a copy of another
 
 
 class FRet(Ask):
@@ -143,9 +135,9 @@ class FRet(Ask):
         self, prompt: Prompt, passage: Passage, answers: Sequence[Generated]
     ) -> tuple[list[_Draft], Counter[str]]:
         """Return the usable queries of one passage, and how many others there were by reason."""
-        text = _plain(passage.text)
+        text = plain(passage.text)
         terms = self._terms(f"{_name(passage)} {passage.text}")
-        examples = [_words(str(example["query"])) for example in prompt.examples]
+        examples = [word_set(str(example["query"])) for example in prompt.examples]
         found: list[_Draft] = []
         rejected: Counter[str] = Counter()
         for answer in answers:
@@ -154,7 +146,7 @@ class FRet(Ask):
                 rejected[draft] += 1
             elif reason := self._rejection(draft, text, terms, examples):
                 rejected[reason] += 1
-            elif any(_alike(_words(draft.query), _words(other.query)) for other in found):
+            elif any(alike(word_set(draft.query), word_set(other.query)) for other in found):
                 rejected["repeated"] += 1
             else:
                 found.append(draft)
@@ -164,16 +156,16 @@ class FRet(Ask):
         self, draft: _Draft, text: str, terms: frozenset[str], examples: list[frozenset[str]]
     ) -> str | None:
         """Return why a query cannot be used for a passage of this text and these terms."""
-        its_words = _words(draft.query)
+        its_words = word_set(draft.query)
         if len(its_words) < self.min_words:
             return "too_short"
         if self.max_words is not None and len(draft.query.split()) > self.max_words:
             return "too_long"
-        if its_words <= _words(draft.task):
+        if its_words <= word_set(draft.task):
             return "copied_task"
-        if any(_alike(its_words, example) for example in examples):
+        if any(alike(its_words, example) for example in examples):
             return "copied_example"
-        if _plain(draft.query) in text:
+        if plain(draft.query) in text:
             return "copied_passage"
         its_terms = self._terms(draft.query)
         if len(its_terms & terms) < self.grounded * len(its_terms):
@@ -208,17 +200,8 @@ class _Draft(NamedTuple):
 
 def _parse(answer: Generated) -> _Draft | str:
     """Read an answer; return the reason if it cannot be used."""
-    if answer.finish != "stop":
-        return _UNUSABLE[answer.finish]
-    try:
-        data = json.loads(answer.text)
-    except ValueError:
-        return "not_json"
-    if not isinstance(data, dict) or not all(
-        isinstance(data.get(name), str) for name in _Draft._fields
-    ):
-        return "not_of_schema"
-    return _Draft(data["task"].strip(), " ".join(data["query"].split()))
+    read = read_answer(answer, _Draft._fields)
+    return read if isinstance(read, str) else _Draft(read["task"], read["query"])
 
 
 def _pair(passage: Passage, prompt: Prompt, draft: _Draft, rejected: Counter[str]) -> Pair:
@@ -237,15 +220,3 @@ def _pair(passage: Passage, prompt: Prompt, draft: _Draft, rejected: Counter[str
         parents=[passage.id],
         meta=json.dumps(origin),
     )
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(words(pl.Series([text]))[0].split())
-
-
-def _plain(text: str) -> str:
-    return str(normalise(pl.Series([text]))[0])
-
-
-def _alike(left: frozenset[str], right: frozenset[str]) -> bool:
-    return len(left & right) >= _ALIKE * len(left | right)
