@@ -38,7 +38,7 @@ _LIMIT_PARTS = 3
 _FILLER = _LIMIT_PARTS
 _EXTRA = 4
 _FAR_BELOW = 8.0
-_CHUNK = 1 << 11
+_CHUNK = 1 << 8  # scored together in float64: what is made of them stays in the cache
 
 Split = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Of a block of products: how many of each row are surely above zero, int64 [n]; rows and columns of
@@ -203,28 +203,27 @@ class _InCache:
         )
         self.high = _bits_above(error, size)
         self.low = (1 << (8 * size - 1)) + self.high
-        self.mask = np.empty((rows, pool.columns), bool)
+        self.above, self.unclear = np.empty((2, rows, pool.columns), bool)
 
     def __call__(self, left: torch.Tensor, right: torch.Tensor) -> Split:
         import torch
 
         torch.mm(left, right.T, out=self.products)
-        np.greater(self.signed, self.high, out=self.mask)
-        above = self._per_row()
-        np.less_equal(self.unsigned, self.low, out=self.mask)
-        rows = np.flatnonzero(self._per_row() != above)
-        if not len(rows):
-            return above, rows, rows
-        near = self.mask[rows]
-        near &= self.signed[rows] <= self.high
-        places, columns = np.divmod(np.flatnonzero(near), near.shape[1])
-        return above, rows[places], columns
+        np.greater(self.signed, self.high, out=self.above)
+        np.less_equal(self.unsigned, self.low, out=self.unclear)
+        above, unclear = self.above.view(np.uint64), self.unclear.view(np.uint64)
+        unclear ^= above  # what is surely above is also not surely below
+        # Few are unclear, so eight are looked at together.
+        eights = np.flatnonzero(unclear != 0)
+        some, places = np.nonzero(self.unclear.reshape(-1, 8)[eights])
+        rows, columns = np.divmod(8 * eights[some] + places, self.unclear.shape[1])
+        return _per_row(above), rows, columns
 
-    def _per_row(self) -> np.ndarray:
-        """Count the mask's true values in each row, eight bytes at a time; no byte exceeds 255."""
-        lanes = self.mask.view(np.uint64).sum(1)
-        counts: np.ndarray = lanes.view(np.uint8).reshape(-1, 8).sum(1, dtype=np.int64)
-        return counts
+
+def _per_row(eights: np.ndarray) -> np.ndarray:
+    """Count the true bytes of each row of 64-bit integers; none of the eight sums exceeds 255."""
+    counts: np.ndarray = eights.sum(1).view(np.uint8).reshape(-1, 8).sum(1, dtype=np.int64)
+    return counts
 
 
 class _OnDevice:
