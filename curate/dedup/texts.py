@@ -50,14 +50,11 @@ class RecordTexts:
             low, high = max(start - begin, 0), min(stop - begin, len(chunk))
             if low < high:
                 some = chunk.slice(low, high - low)
-                values, places = _first_places(some)
-                yield values if values is some else values.take(pa.array(places, mask=places < 0))
+                yield some if _is_text(some) else _taken(*_firsts(some, np.arange(len(some))))
 
     def take(self, rows: np.ndarray) -> pa.Array:
         """Return the texts of some rows, int64, ascending."""
-        found = [
-            values.take(pa.array(places, mask=places < 0)) for values, places in self._found(rows)
-        ]
+        found = [_taken(values, places) for values, places in self._found(rows)]
         return pa.concat_arrays([*found, pa.array([], pa.string())])
 
     def shingles(
@@ -69,18 +66,16 @@ class RecordTexts:
 
     def sizes(self, rows: np.ndarray) -> np.ndarray:
         """Return the sizes of the texts of some rows, int64, ascending, in bytes."""
-        found = [np.zeros(0, np.int64)]
-        for values, places in self._found(rows):
-            sizes = pc.fill_null(pc.binary_length(values), 0).to_numpy(zero_copy_only=False)
-            found.append(np.where(places < 0, 0, np.append(sizes, 0)[places]))
-        return np.concatenate(found)
+        sizes = pc.fill_null(pc.binary_length(self.take(rows)), 0)
+        return np.asarray(sizes.to_numpy(zero_copy_only=False).astype(np.int64))
 
     def _found(self, rows: np.ndarray) -> Iterator[tuple[pa.Array, np.ndarray]]:
         """Give for each batch that is asked for its texts, and the places of the rows among them."""
         ends = np.searchsorted(rows, self._starts)
         for number in np.flatnonzero(ends[:-1] < ends[1:]):
-            values, places = _first_places(self._chunks[number])
-            yield values, places[rows[ends[number] : ends[number + 1]] - self._starts[number]]
+            chunk, some = self._chunks[number], rows[ends[number] : ends[number + 1]]
+            some = some - self._starts[number]
+            yield (chunk, some) if _is_text(chunk) else _firsts(chunk, some)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +94,21 @@ class TextRun:
         return self.texts.of_chunks(self.start, self.stop)
 
 
-def _first_places(chunk: pa.Array) -> tuple[pa.Array, np.ndarray]:
-    """Return texts, and where that of each row stands among them; -1 where there is none."""
-    if not pa.types.is_list(chunk.type):
-        return chunk, np.arange(len(chunk))
-    lengths = pc.fill_null(pc.list_value_length(chunk), 0).to_numpy(zero_copy_only=False)
-    starts = chunk.offsets.to_numpy()[:-1].astype(np.int64)
-    return pc.struct_field(chunk.values, "text"), np.where(lengths > 0, starts, -1)
+def _is_text(chunk: pa.Array) -> bool:
+    return not pa.types.is_list(chunk.type)
+
+
+def _firsts(chunk: pa.Array, rows: np.ndarray) -> tuple[pa.Array, np.ndarray]:
+    """Return the texts of lists of documents, and where the first one of each row stands among them.
+
+    :return: -1 is the place where there is none.
+    """
+    starts, ends = chunk.offsets.to_numpy()[[rows, rows + 1]].astype(np.int64)
+    none = starts == ends
+    if chunk.null_count:  # what a null list spans means nothing
+        none |= chunk.is_null().to_numpy(zero_copy_only=False)[rows]
+    return pc.struct_field(chunk.values, "text"), np.where(none, -1, starts)
+
+
+def _taken(values: pa.Array, places: np.ndarray) -> pa.Array:
+    return values.take(pa.array(places, mask=places < 0))

@@ -15,6 +15,7 @@ from curate.text.minhash.units import Texts, in_threads, pieces
 EMPTY = np.uint32(0xFFFFFFFF)
 """What a signature holds in every place if the text has no shingles."""
 _SHINGLES_AT_ONCE = 1 << 16  # permuted together: they stay in the cache
+_PERMUTATIONS_AT_ONCE = 16  # in one call: threads that take turns at the interpreter wait less
 _PAIRS_AT_ONCE = 1 << 14
 
 
@@ -145,9 +146,13 @@ def _minima(hashes: np.ndarray, offsets: np.ndarray, factors: np.ndarray) -> np.
         end = min(max(int(most), start + 1), len(offsets) - 1)
         some = values[offsets[start] : offsets[end]]
         starts = offsets[start:end] - offsets[start]
-        permuted = np.empty_like(some)
-        for place, factor in enumerate(factors):
-            np.multiply(some, factor, out=permuted)
-            np.minimum.reduceat(permuted, starts, out=minima[place, start:end])
+        permuted = np.empty((_PERMUTATIONS_AT_ONCE, len(some)), np.uint32)
+        for low in range(0, len(factors), _PERMUTATIONS_AT_ONCE):
+            group = factors[low : low + _PERMUTATIONS_AT_ONCE, None]
+            np.multiply(some, group, out=permuted[: len(group)])
+            high = low + len(group)
+            np.minimum.reduceat(
+                permuted[: len(group)], starts, axis=1, out=minima[low:high, start:end]
+            )
         start = end
     return minima

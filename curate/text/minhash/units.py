@@ -42,7 +42,7 @@ _NOTHING = (
 )
 _FIRST_BYTES = np.array([(1 << 8 * count) - 1 for count in range(9)], np.uint64)
 _PIECE_BYTES = 1 << 23  # what polars brings to normal form at once
-_CHUNK_BYTES = 1 << 18  # treated together: what is made of it stays in the cache
+_CHUNK_BYTES = 1 << 20  # treated together: threads seldom wait for each other
 _CHUNK_TEXTS = 1 << 12  # `verify` counts on that many at most
 
 

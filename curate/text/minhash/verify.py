@@ -14,8 +14,8 @@ from curate.text.minhash.shingling import Shingling, shingle_chunks
 from curate.text.minhash.units import in_threads
 
 _PAIRS_LISTED = 1 << 14
-_PAIRS_AT_ONCE = 1 << 8  # their shingles stay in the cache
-_BYTES_AT_ONCE = 1 << 22
+_PAIRS_AT_ONCE = 1 << 12
+_BYTES_AT_ONCE = 1 << 19  # of texts: their shingles stay in the cache
 _HASH_BITS = np.uint64(52)  # the other 12 tell the texts of a chunk, or the pairs of a block, apart
 _GOLDEN = 0x9E3779B97F4A7C15
 
