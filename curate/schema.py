@@ -325,17 +325,36 @@ def with_first_positive_score(table: pa.Table, name: str, values: np.ndarray) ->
 
     :param values: n numbers, one for each of the n pairs; NaN means that there is no such score.
     """
+    flat, counts, firsts = _first_positives(table)
+    spread = np.full(len(flat), np.nan, np.float32)
+    spread[firsts] = values[counts > 0]
+    grown = append_scores(pc.struct_field(flat, "scores"), name, spread)
+    return replace_docs(table, "positives", _with_part(flat, "scores", grown), counts)
+
+
+def with_first_positive_label(table: pa.Table, values: np.ndarray) -> pa.Table:
+    """Set the label, a grade, of the first positive of every pair.
+
+    :param values: n numbers, one for each of the n pairs; NaN leaves the label as it is.
+    """
+    flat, counts, firsts = _first_positives(table)
+    spread = np.full(len(flat), np.nan, np.float32)
+    spread[firsts] = values[counts > 0]
+    labels = pc.if_else(np.isnan(spread), pc.struct_field(flat, "label"), pa.array(spread))
+    return replace_docs(table, "positives", _with_part(flat, "label", labels), counts)
+
+
+def _first_positives(table: pa.Table) -> tuple[pa.Array, np.ndarray, np.ndarray]:
+    """Return the positives of all rows end to end, how many belong to each, where each's first is."""
     lists = _single(table["positives"], pa.list_(DOC))
     counts = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
-    flat = lists.flatten()
-    spread = np.full(len(flat), np.nan, np.float32)
-    firsts = np.cumsum(counts) - counts
-    spread[firsts[counts > 0]] = values[counts > 0]
-    grown = append_scores(pc.struct_field(flat, "scores"), name, spread)
-    parts = [grown if f.name == "scores" else pc.struct_field(flat, f.name) for f in DOC]
-    return replace_docs(
-        table, "positives", pa.StructArray.from_arrays(parts, fields=list(DOC)), counts
-    )
+    return lists.flatten(), counts, (np.cumsum(counts) - counts)[counts > 0]
+
+
+def _with_part(flat: pa.Array, name: str, values: pa.Array) -> pa.StructArray:
+    """Return Docs with one of their fields replaced."""
+    parts = [values if f.name == name else pc.struct_field(flat, f.name) for f in DOC]
+    return pa.StructArray.from_arrays(parts, fields=list(DOC))
 
 
 def docs(ids: pa.Array, origin: str, scores: dict[str, np.ndarray]) -> pa.StructArray:

@@ -15,7 +15,7 @@ keep it drops with a reason, so that inputs = kept + dropped always holds; the e
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, TypeVar
@@ -408,7 +408,18 @@ class Ask(Stage):
 
     @abstractmethod
     def ask(self, table: pa.Table, fitted: Any, model: Recorded) -> Outcome:
-        """Treat one batch with the answers that the model gives."""
+        """Treat one batch with the answers that the model gives.
+
+        A stage that takes no records is called once, with an empty table; its inputs are what the model
+        answered.
+        """
+
+    def sum_up(self, made: Iterable[pa.Table]) -> dict[str, Any]:
+        """Return facts (JSON) about all that it left, for the manifest and the report; by default none.
+
+        :param made: the records of its main side, some at a time.
+        """
+        return {}
 
 
 @dataclass(slots=True)

@@ -1,7 +1,8 @@
 """The command `curate`: what it offers, and how errors end it.
 
 Exit codes: 0 done; 1 something the user can mend; 2 a wrong recipe, setting or use; 3 another run
-holds what is needed; 130 interrupted. A traceback is a bug.
+holds what is needed; 4 the budget is spent; 5 batches of requests are not answered yet; 130
+interrupted. A traceback is a bug.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ app = typer.Typer(
             "curate inspect output/runs/latest       what became of the records",
             "curate stages filter.consistency        the settings of a stage",
             "[bold]Exit codes[/bold]  0 done, 1 an error to mend, 2 a wrong recipe or setting, "
-            "3 busy, 130 interrupted",
+            "3 busy, 4 the budget is spent, 5 batches are not answered yet, 130 interrupted",
         ]
     ),
 )

@@ -30,6 +30,13 @@ Seed = Annotated[int, typer.Option(help="Draws the records that are shown.", min
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
+def parse_count(text: str) -> int:
+    """Turn `2000000` or `2_000_000` into a number."""
+    if not re.fullmatch(r"\d+(_\d+)*", text):
+        raise typer.BadParameter(f"write a whole number such as 2_000_000; got {text!r}")
+    return int(text)
+
+
 def parse_age(text: str) -> float:
     """Turn `90s`, `30m`, `12h`, `7d` or `2w` into seconds."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text)

@@ -16,15 +16,18 @@ from concurrent.futures import (
 )
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
 
 from curate.account import Account
+from curate.engine.expect import Expected, Sampler, expect
 from curate.engine.licensing import LicenseShare, license_shares
 from curate.engine.parts import (
     Job,
@@ -52,8 +55,11 @@ from curate.engine.store import (
 from curate.engine.usage import PeakMemory, give_back
 from curate.errors import CurateError, RecipeError
 from curate.llm.answers import Answers
-from curate.llm.base import LanguageModel, UnusableServerError
-from curate.llm.recorded import Recorded, Usage
+from curate.llm.base import LanguageModel, LaterError, UnusableServerError
+from curate.llm.budget import Budget
+from curate.llm.collect import NoExampleError
+from curate.llm.prices import dollars
+from curate.llm.recorded import Recorded, Usage, unusable_counts
 from curate.llm.settings import LLM
 from curate.recipe import Node, Recipe, Reference
 from curate.shards import (
@@ -67,6 +73,7 @@ from curate.shards import (
     write_shard,
 )
 from curate.stage import (
+    MAIN,
     Ask,
     Build,
     Built,
@@ -79,6 +86,9 @@ from curate.stage import (
     Stage,
     Unit,
 )
+
+if TYPE_CHECKING:
+    from curate.llm.batch import Batch
 
 BATCH_ROWS = 8192
 ASK_ROWS = 1024
@@ -101,6 +111,12 @@ class Step:
     """How many parts its input has; None where that is known only when it runs."""
     licenses: tuple[LicenseShare, ...] = ()
     """The licences in a sample of a source, if the recipe does not take all."""
+    asks: Expected | None = None
+    """What it would ask a language model."""
+    unknown: str = ""
+    """Why that is not known."""
+    batches: tuple[Batch, ...] = ()
+    """The batches of its language model that are under way, for this stage or another."""
 
 
 def cores() -> int:
@@ -116,7 +132,9 @@ def run(
     batch: int = BATCH_ROWS,
     wait: bool = True,
     reporter: Reporter | None = None,
-    open_model: OpenModel = LLM.open,
+    open_model: OpenModel | None = None,
+    max_cost: float | None = None,
+    max_tokens: int | None = None,
 ) -> Run:
     """Run every stage that has no finished artefact, and return the run.
 
@@ -126,24 +144,37 @@ def run(
     :param wait: wait for another run that computes the same artefact, rather than stop.
     :param open_model: loads a language model when the first question is asked that has no recorded
         answer yet.
+    :param max_cost: USD that the answers of language models may cost that are not recorded yet.
+    :param max_tokens: tokens that they may take, of prompts and completions together.
     :raises BusyError: if another run holds an artefact and `wait` is false.
+    :raises BudgetError: if there is more to be asked than may be spent; what was answered is recorded.
     """
     # Threads that wait by spinning are 5% faster on idle cores and ten times slower on busy ones.
     # It counts only if torch is not loaded yet.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     store = Store(output / "store")
     reporter = reporter or default_reporter()
-    engine = _Engine(recipe, store, workers or cores(), batch, wait, reporter, open_model)
+    budget = None
+    if max_cost is not None or max_tokens is not None:
+        budget = Budget(max_cost, max_tokens)
+    open_model = open_model or partial(LLM.open, ledger=store.batches)
+    engine = _Engine(recipe, store, workers or cores(), batch, wait, reporter, open_model, budget)
     with store.in_use(reporter.say):
         store.sweep()
         return engine.run(output)
 
 
-def plan(recipe: Recipe, output: Path) -> list[Step]:
-    """Say what a run would do; reads the store, runs and writes nothing."""
+def plan(
+    recipe: Recipe, output: Path, *, probe: int = 0, open_model: OpenModel = LLM.open
+) -> list[Step]:
+    """Say what a run would do; reads the store, runs nothing, and writes nothing but answers to probes.
+
+    :param probe: ask about so many requests of each stage that asks a language model, to see what its
+        answers take; the run does not ask them again.
+    """
     store = Store(output / "store", create=False)
-    engine = _Engine(recipe, store, 1, BATCH_ROWS, False, PlainReporter())
-    return [engine.plan(node) for node in recipe.nodes.values()]
+    engine = _Engine(recipe, store, 1, BATCH_ROWS, False, PlainReporter(), open_model)
+    return [engine.plan(node, probe) for node in recipe.nodes.values()]
 
 
 @dataclass
@@ -155,6 +186,7 @@ class _Engine:
     wait: bool
     reporter: Reporter
     open_model: OpenModel = LLM.open
+    budget: Budget | None = None
     keys: dict[str, str] = field(default_factory=dict)
     done: dict[str, Artefact] = field(default_factory=dict)
     units: dict[str, list[Unit]] = field(default_factory=dict)
@@ -189,19 +221,27 @@ class _Engine:
     def _refuse_unable(self) -> None:
         """Stop, before anything runs, if a model cannot do what a stage that would run asks of it.
 
+        Or if what it costs is limited, but not known.
+
         :raises RecipeError: saying which stage it is.
         """
         asking = {
             n: node.stage for n, node in self.recipe.nodes.items() if isinstance(node.stage, Ask)
         }
-        if not any(stage.llm.must_be_seen(stage.needs()) for stage in asking.values()):
+        capped = self.budget is not None and self.budget.max_cost is not None
+        if not any(
+            stage.llm.must_be_seen(stage.needs()) or (capped and stage.llm.known_price() is None)
+            for stage in asking.values()
+        ):
             return
         for name, node in self.recipe.nodes.items():
             artefact = self._artefact_name(node)
             if name in asking and self.store.find(artefact) is None:
+                if capped:
+                    _refuse_without_price(name, asking[name].llm)
                 _refuse_if_unable(name, asking[name])
 
-    def plan(self, node: Node) -> Step:
+    def plan(self, node: Node, probe: int = 0) -> Step:
         name = self._artefact_name(node)
         artefact = self.store.find(name)
         if artefact is not None:
@@ -209,14 +249,54 @@ class _Engine:
             return Step(node.name, node.stage.name, name, reused=True)
         if isinstance(node.stage, Ask):
             _refuse_if_unable(node.name, node.stage)
+            return replace(self._planned(node, name, probe), batches=self._batches(node.stage))
+        return self._planned(node, name, probe)
+
+    def _batches(self, stage: Ask) -> tuple[Batch, ...]:
+        return tuple(stage.llm.batches(self.store.batches))
+
+    def _planned(self, node: Node, name: str, probe: int) -> Step:
+        """Say what a run would do with a stage that is not finished."""
         if any(r.stage is not None and r.stage not in self.done for r in node.main):
-            return Step(node.name, node.stage.name, name, reused=False)
+            return Step(node.name, node.stage.name, name, reused=False, unknown=self._missing(node))
         if isinstance(node.stage, Source):
             return self._plan_source(node, node.stage, name)
         if isinstance(node.stage, Build):
             return Step(node.name, node.stage.name, name, reused=False)
         names = [part for part, _ in self._part_names(node, name)]
-        return Step(node.name, node.stage.name, name, False, self._ready(names), len(names))
+        step = Step(node.name, node.stage.name, name, False, self._ready(names), len(names))
+        if isinstance(node.stage, Ask):
+            return replace(step, **self._asks(node, node.stage, name, probe))
+        return step
+
+    def _missing(self, node: Node) -> str:
+        """Say which stages must run before it is known what a stage would do."""
+        references = chain(node.main, *node.refs.values())
+        missing = dict.fromkeys(
+            r.stage for r in references if r.stage is not None and r.stage not in self.done
+        )
+        return f"known after {', '.join(missing)}" if missing else ""
+
+    def _asks(self, node: Node, stage: Ask, name: str, probe: int) -> dict[str, Any]:
+        """Estimate what a stage would ask: `asks`, or why that is `unknown`."""
+        if missing := self._missing(node):
+            return {"unknown": missing}
+        inputs = self._inputs(node)
+        parts = [
+            index
+            for part, index in self._part_names(node, name)
+            if self.store.find_part(part) is None
+        ]
+        numbers = np.arange(len(inputs.main))
+        rows = numbers[np.isin(numbers // ASK_ROWS, parts)]
+        with TemporaryDirectory() as folder:
+            context = LocalContext(Path(folder), cores(), self.reporter)
+            fitted = stage.fit(inputs, context)
+            sampler = Sampler(stage, inputs, fitted, rows, self.store.answers)
+            try:
+                return {"asks": expect(sampler, probe, self.open_model)}
+            except NoExampleError as error:
+                return {"unknown": str(error)}
 
     def _plan_source(self, node: Node, stage: Source, name: str) -> Step:
         licenses = () if stage.licenses.any else tuple(license_shares(stage))
@@ -296,11 +376,13 @@ class _Engine:
                 sides = self._sides(node, parts, target)
                 account = sum((part.account for part in parts), Account())
             account.check(name)
+            if isinstance(node.stage, Ask):
+                context.note(**node.stage.sum_up(open_side(folder, sides[MAIN]).tables()))
             info = {
                 "stage": node.stage.name,
                 "version": node.stage.version,
                 "settings": node.stage.row_settings(),
-                **_what_it_asks(node.stage),
+                **_what_it_asks(node.stage, account),
                 "key": self.keys[node.name],
                 "kind": node.kind,
                 "inputs": {
@@ -351,7 +433,7 @@ class _Engine:
             ]
         if isinstance(stage, Ask):
             # Shards may be small, and a language model is fast only with many questions at a time.
-            count = -(-len(shards) // ASK_ROWS)
+            count = -(-len(shards) // ASK_ROWS) if stage.takes else 1
             return [(f"{name}-{ASK_ROWS}-{index:06d}", index) for index in range(count)]
         return [(f"{name}-{index:06d}", index) for index in range(shards.count)]
 
@@ -465,12 +547,23 @@ class _Engine:
                 watched.usage,
                 attempts=stage.llm.attempts,
                 on_failure=stage.llm.on_failure,
+                price=stage.llm.known_price(),
+                budget=self.budget,
             )
             table = inputs.main.to_arrow()
-            for part, index in missing.items():
-                rows = table.slice(index * ASK_ROWS, ASK_ROWS).combine_chunks()
-                outcomes = watched.rows(ask_about(stage, rows, fitted, model))
-                write_part(self.store, part, node.written, outcomes)
+            while missing:
+                later: dict[str, int] = {}
+                for part, index in missing.items():
+                    rows = table.slice(index * ASK_ROWS, ASK_ROWS).combine_chunks()
+                    outcomes = watched.rows(ask_about(stage, rows, fitted, model))
+                    try:
+                        write_part(self.store, part, node.written, outcomes)
+                    except LaterError:
+                        later[part] = index
+                        model.put_off()
+                if later:  # what all parts ask is sent together, then they are tried once more
+                    model.settle(watched.waiting)
+                missing = later
         self.asked[node.name] = model.usage
         del model
         give_back()
@@ -582,18 +675,23 @@ def _refuse_if_unable(name: str, stage: Ask) -> None:
             raise RecipeError(f"stage {name} ({stage.name}): {problem}")
 
 
-def _what_it_asks(stage: Stage) -> dict[str, Any]:
-    """Return the model and the prompts of a stage that asks, for its manifest."""
-    return {k: v for k, v in stage.material().items() if k in ("llm", "prompts")}
+def _refuse_without_price(name: str, llm: LLM) -> None:
+    """:raises RecipeError: if it is not known what the tokens of a stage's model cost."""
+    if llm.known_price() is None:
+        raise RecipeError(
+            f"stage {name}: --max-cost, but it is not known what {llm.model!r} at {llm.url} costs: set"
+            " `llm.price: {prompt: .., completion: ..}`, in USD per million tokens, or use --max-tokens"
+        )
 
 
-_UNUSABLE = {
-    "length": "cut off",
-    "refused": "refused",
-    "invalid": "invalid",
-    "failed": "failed",
-}
-"""What is said of answers that cannot be used, by how they ended."""
+def _what_it_asks(stage: Stage, account: Account) -> dict[str, Any]:
+    """Return the model and the prompts of a stage that asks, and the cost in USD, for its manifest."""
+    if not isinstance(stage, Ask):
+        return {}
+    told = {k: v for k, v in stage.material().items() if k in ("llm", "prompts")}
+    price, asked = stage.llm.known_price(), account.asked
+    tokens = asked.get("prompt_tokens", 0), asked.get("completion_tokens", 0)
+    return told | {"cost": None if price is None else price.cost(*tokens)}
 
 
 class _Watched:
@@ -611,15 +709,20 @@ class _Watched:
             self._kept += len(outcome.kept)
             yield inputs, outcome
 
+    def waiting(self, told: str) -> None:
+        """Report how far batches of requests are."""
+        self._reporter.advance(self._done, self._total, "rows", told)
+
     def usage(self, usage: Usage) -> None:
         """Report what was asked so far, and what came of it."""
         detail = (
             f"{usage.asked:,} calls, {usage.tokens_per_second:,.0f} tokens/s, {self._kept:,} kept"
         )
+        if usage.cost:
+            detail += f", {dollars(usage.cost)}"
         if usage.recorded:
             detail += f", {usage.recorded:,} answered before"
-        for finish, count in sorted(usage.unusable.items()):
-            detail += f", {count:,} {_UNUSABLE[finish]}"
+        detail = ", ".join([detail, *unusable_counts(usage.unusable)])
         self._reporter.advance(self._done, self._total, "rows", detail)
 
 

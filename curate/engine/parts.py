@@ -162,7 +162,8 @@ def ask_about(
     """Have a stage ask a language model about some rows."""
     outcome = stage.ask(table, fitted, model)
     outcome.asked = model.take_asked()
-    yield len(table), outcome
+    # Without input records the inputs are what the model answered.
+    yield len(table) if stage.takes else outcome.kept_inputs + len(outcome.dropped), outcome
 
 
 def write_part(

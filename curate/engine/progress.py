@@ -21,6 +21,7 @@ from rich.progress import (
 from rich.text import Text
 
 from curate.account import Account
+from curate.llm.recorded import unusable_counts
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -58,7 +59,9 @@ def summary(stage: str, account: Account, seconds: float, reused: bool) -> str:
     if dropped := sum(account.dropped.values()):
         counts += f", {dropped:,} dropped"
     if calls := account.asked.get("calls"):
-        counts += f", {calls:,} LLM calls"
+        tokens = account.asked.get("prompt_tokens", 0), account.asked.get("completion_tokens", 0)
+        counts += f", {calls:,} LLM calls of {tokens[0]:,} + {tokens[1]:,} tokens"
+        counts = ", ".join([counts, *unusable_counts(account.asked)])
     return f"{stage}: {counts} ({'reused' if reused else f'{seconds:.1f} s'})"
 
 

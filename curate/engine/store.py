@@ -6,6 +6,7 @@
       parts/<stage>-<key>/part.json         the result of one shard or unit; kept between runs
       work/<stage>-<key>/                   scratch of an unfinished stage: checkpoints, memos
       answers.sqlite                        what language models answered, under the questions
+      batches.sqlite                        which questions a server was handed in which batch
       vectors.sqlite                        what embedding endpoints answered, under the texts
       locks/                                who is computing what
       tmp/                                  folders that become parts and artefacts by one rename
@@ -161,6 +162,11 @@ class Store:
     def answers(self) -> Path:
         """Where the answers of language models are recorded."""
         return self.root / "answers.sqlite"
+
+    @property
+    def batches(self) -> Path:
+        """Where the batches that language models were handed are noted."""
+        return self.root / "batches.sqlite"
 
     @property
     def vectors(self) -> Path:

@@ -23,6 +23,7 @@ from curate.llm.base import (
     Generated,
     Message,
     Request,
+    Sampling,
     Score,
     Scored,
 )
@@ -82,6 +83,14 @@ class Item(NamedTuple):
     created: float
 
 
+class Answered(NamedTuple):
+    """A request and its answer; `created` in seconds since 1970."""
+
+    request: Request
+    answer: Answer
+    created: float
+
+
 class Group(NamedTuple):
     """Recorded answers that have something in common; see `Item`."""
 
@@ -134,7 +143,7 @@ class Answers(RecordFile):
         :param model: what identifies the model.
         :raises AnswersError: if the file cannot be used.
         """
-        keys = [_key(model, request)[0] for request in requests]
+        keys = [key_of(model, request) for request in requests]
         with self.connected() as connection:
             return _read(connection, keys)
 
@@ -169,6 +178,19 @@ class Answers(RecordFile):
             last = rows[-1][0]
             for _, key, name, kind, request, answer, created in rows:
                 yield Item(key, name, kind, _unpack(request), _answer(kind, answer), created)
+
+    def latest(self, model: str, count: int) -> list[Answered]:
+        """Return what a model was asked last and answered, the newest first."""
+        query = (
+            "SELECT kind, request, answer, created FROM answers WHERE model = ?"
+            " ORDER BY id DESC LIMIT ?"
+        )
+        with self.connected() as connection:
+            rows = connection.execute(query, (model, count)).fetchall()
+        return [
+            Answered(_request(kind, _unpack(request)), _answer(kind, answer), created)
+            for kind, request, answer, created in rows
+        ]
 
     def groups(self, which: Which = EVERY) -> list[Group]:
         """Count what is recorded by model, kind of question and how the answers ended."""
@@ -219,6 +241,11 @@ def _read(connection: sqlite3.Connection, keys: list[str]) -> list[Answer | None
     return [found.get(key) for key in keys]
 
 
+def key_of(model: str, request: Request) -> str:
+    """Return the key under which the answer to a request is recorded."""
+    return _key(model, request)[0]
+
+
 def _key(model: str, request: Request) -> tuple[str, str, str]:
     """Return the key of a request, its kind, and its fields as JSON."""
     kind = _KINDS[type(request)]
@@ -257,6 +284,18 @@ def _pack(text: str) -> str | bytes:
 def _unpack(packed: str | bytes) -> dict[str, Any]:
     content = packed if isinstance(packed, str) else zlib.decompress(packed)
     return dict(json.loads(content))
+
+
+def _request(kind: str, content: dict[str, Any]) -> Request:
+    """Return the request that `_key` took apart."""
+    if kind == "score":
+        return Score(**content)
+    if kind == "choose":
+        return Choose(content["prompt"], tuple(content["labels"]))
+    prompt = content["prompt"]
+    if not isinstance(prompt, str):
+        prompt = tuple(Message(**turn) for turn in prompt)
+    return Generate(**content | {"prompt": prompt, "sampling": Sampling(**content["sampling"])})
 
 
 def _answer(kind: str, text: str) -> Answer:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -132,6 +133,13 @@ class Chosen:
     prompt_tokens: int
     finish: Finish = "stop"
 
+    @classmethod
+    def of(cls, logprobs: Sequence[float], prompt_tokens: int) -> Chosen:
+        """Make probabilities of the labels' log-likelihoods, of which one at least is finite."""
+        largest = max(logprobs)
+        weights = [math.exp(value - largest) for value in logprobs]
+        return cls(tuple(weight / math.fsum(weights) for weight in weights), prompt_tokens)
+
 
 Request = Generate | Score | Choose
 Answer = Generated | Scored | Chosen
@@ -151,6 +159,10 @@ class UnansweredError(CurateError):
         super().__init__(message)
         self.failed = dict(failed)
         self.stopped = stopped
+
+
+class LaterError(Exception):
+    """A `Deferred` backend has taken requests, and answers them after `settle`."""
 
 
 def without_answer(request: Request, finish: Finish, prompt_tokens: int = 0) -> Answer:
@@ -187,3 +199,22 @@ class LanguageModel(Protocol):
         :raises ValueError: if a request has no labels, or a label has no token.
         """
         ...
+
+
+class Deferred(ABC):
+    """What else a backend is that collects requests and answers them together, much later.
+
+    Its methods raise `LaterError` if not all of their requests are answered yet, and take those that are
+    not; to be asked the same again after `settle` gives the answers.
+    """
+
+    @abstractmethod
+    def settle(self, tell: Callable[[str], None]) -> None:
+        """Wait until what was taken is answered, or must be asked for once more.
+
+        :param tell: is told how far it is.
+        """
+
+    @abstractmethod
+    def recorded(self, requests: Sequence[Request]) -> None:
+        """Forget answers that are recorded now."""

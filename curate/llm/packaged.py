@@ -103,6 +103,19 @@ def checkpoint(name: str) -> Path:
     return folder
 
 
+def source_of(name_or_path: str) -> tuple[str, bool]:
+    """Return what transformers load a model from, and whether that is a folder here.
+
+    :param name_or_path: a packaged model, a folder with a checkpoint, or a name on a hub.
+    :raises CurateError: if the model is not there.
+    """
+    model_id(name_or_path)  # refuses what is not there
+    packaged = name_or_path in PACKAGED
+    path = checkpoint(name_or_path) if packaged else Path(name_or_path).expanduser()
+    local = path.exists()
+    return (str(path) if local else name_or_path), local
+
+
 def cache_folder() -> Path:
     """Return the folder for what can be made again."""
     if own := os.environ.get("CURATE_CACHE"):

@@ -30,6 +30,7 @@ import re
 import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -119,13 +120,7 @@ class Prompt:
         :raises PromptError: if there is no such file, or if it is not a prompt.
         """
         path = _locate(name)
-        text = _read(path)
-        head, body, start = _split(path, text)
-        header = _parse_header(path, head)
-        template = _compile(path, header, body, start)
-        prompt = cls(path.name.removesuffix(_SUFFIX), text, header, template)
-        prompt._try(path, start)
-        return prompt
+        return _parse(path, _read(path))
 
     @property
     def variables(self) -> dict[str, VariableType]:
@@ -306,6 +301,17 @@ def _compile(path: Path, header: Header, body: str, start: int) -> Template:
     if unused := header.variables.keys() - used:
         raise PromptError(f"{path}: the body never uses {_listed(unused)}: use it or remove it")
     return template
+
+
+@lru_cache(maxsize=64)  # a stage loads its prompts for its key, its checks and each batch
+def _parse(path: Path, text: str) -> Prompt:
+    """Make a prompt of the text of a file."""
+    head, body, start = _split(path, text)
+    header = _parse_header(path, head)
+    template = _compile(path, header, body, start)
+    prompt = Prompt(path.name.removesuffix(_SUFFIX), text, header, template)
+    prompt._try(path, start)
+    return prompt
 
 
 def _locate(name: str | Path) -> Path:

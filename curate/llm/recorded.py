@@ -11,7 +11,7 @@ asked again as often as the settings say, each time as another attempt with anot
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from time import perf_counter
@@ -22,25 +22,45 @@ from curate.llm.base import (
     Answer,
     Choose,
     Chosen,
+    Deferred,
     Finish,
     Generate,
     Generated,
     LanguageModel,
+    LaterError,
     Request,
     Score,
     Scored,
     UnansweredError,
     without_answer,
 )
+from curate.llm.budget import Budget, BudgetError, Meter
+from curate.llm.prices import Price
 from curate.llm.schemas import violation
 
 OnFailure = Literal["stop", "drop"]
+UNUSABLE: dict[str, str] = {
+    "length": "cut off",
+    "refused": "refused",
+    "invalid": "invalid",
+    "failed": "failed",
+}
+"""What is said of answers that cannot be used, by how they ended."""
+
 _GROUP = 256  # answers in one write
 _PROGRESS_SECONDS = 0.5
 _ASKED_AGAIN: tuple[Finish, ...] = ("length", "refused", "invalid")
 
 R = TypeVar("R", Generate, Score, Choose)
 A = TypeVar("A", Generated, Scored, Chosen)
+
+
+def unusable_counts(counts: Mapping[str, int]) -> list[str]:
+    """Write how many answers cannot be used, and why.
+
+    :param counts: by how they ended; other counts may be among them.
+    """
+    return [f"{counts[name]:,} {words}" for name, words in UNUSABLE.items() if counts.get(name)]
 
 
 @dataclass(slots=True)
@@ -53,6 +73,7 @@ class Usage:
     :param completion_tokens: tokens that it wrote.
     :param seconds: time that it took, without loading the model.
     :param unusable: how many of the answers were not whole, by how they ended (`Finish`).
+    :param cost: USD that the backend's answers cost; None if the price is not known.
     """
 
     asked: int = 0
@@ -61,6 +82,7 @@ class Usage:
     completion_tokens: int = 0
     seconds: float = 0.0
     unusable: dict[str, int] = field(default_factory=dict)
+    cost: float | None = None
 
     @property
     def tokens_per_second(self) -> float:
@@ -78,6 +100,8 @@ class Recorded:
     :param attempts: how often a text is asked for until it can be used.
     :param on_failure: what becomes of a request that the backend fails to answer: `drop` records that it
         failed, `stop` ends the run when all others are answered and recorded.
+    :param price: what the backend's answers cost; None if that is not known.
+    :param budget: what they may cost, together with those to others who share it.
     """
 
     def __init__(
@@ -89,12 +113,18 @@ class Recorded:
         *,
         attempts: int = 1,
         on_failure: OnFailure = "stop",
+        price: Price | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self.model_id = model_id
         self._attempts = attempts
         self._on_failure = on_failure
-        self.usage = Usage()
+        self._price = price
+        self._budget = budget
+        self._meter = Meter()
+        self.usage = Usage(cost=None if price is None else 0.0)
         self._asked: Counter[str] = Counter()
+        self._again = 0  # questions that will be looked up once more, though they are counted
         self._open_model = open_model
         self._model: LanguageModel | None = None
         self._answers = answers
@@ -146,6 +176,21 @@ class Recorded:
         asked, self._asked = self._asked, Counter()
         return dict(asked)
 
+    def settle(self, tell: Callable[[str], None]) -> None:
+        """Wait for the answers that calls did not give, because they come later (`LaterError`).
+
+        :param tell: is told how far it is.
+        """
+        assert isinstance(self._model, Deferred)
+        self._model.settle(tell)
+        if self._budget is not None:
+            self._budget.release()
+
+    def put_off(self) -> None:
+        """Forget what was asked since `take_asked` was last called: it will be asked once more."""
+        self._again += self._asked["calls"]
+        self._asked.clear()
+
     def _ask(
         self,
         requests: Sequence[R],
@@ -158,10 +203,18 @@ class Recorded:
             for request, answer in zip(unique, looked_up, strict=True)
             if answer is not None and not (answer.finish == "failed" and self._on_failure == "stop")
         }
-        self.usage.recorded += len(known)
+        before = len(known)
         rest = [request for request in unique if request not in known]
-        if rest:
-            known |= self._ask_backend(rest, call)
+        for group in self._groups(rest):
+            try:
+                known |= self._ask_backend(group, call)
+            except LaterError:
+                if self._budget is not None:
+                    self._budget.hold(group, self._meter, self._price)
+                raise
+        again = min(before, self._again)
+        self._again -= again
+        self.usage.recorded += before - again
         for answer in known.values():
             read, written = token_counts(answer)
             self._asked.update(calls=1, prompt_tokens=read, completion_tokens=written)
@@ -169,6 +222,23 @@ class Recorded:
                 self._asked[answer.finish] += 1
         self._report()
         return [cast(A, known[request]) for request in requests]
+
+    def _groups(self, rest: Sequence[R]) -> Iterator[Sequence[R]]:
+        """Cut what is still to be asked to what the budget has left; all of it without a budget.
+
+        :raises BudgetError: if there is more to be asked than may be spent.
+        :raises LaterError: if that is known only when other requests are answered.
+        """
+        while rest:
+            count = len(rest) if self._budget is None else self._fitting(rest, self._budget)
+            yield rest[:count]
+            rest = rest[count:]
+
+    def _fitting(self, rest: Sequence[R], budget: Budget) -> int:
+        try:
+            return budget.fitting(rest, self._meter, self._price)
+        except BudgetError as error:
+            raise LaterError if budget.holds else error from None
 
     def _ask_backend(
         self,
@@ -193,6 +263,8 @@ class Recorded:
                     reported = perf_counter()
         for write in writes:
             known |= write.result()
+        if isinstance(self._model, Deferred):
+            self._model.recorded(rest)
         if len(known) < len(rest):
             raise RuntimeError(
                 f"{self.model_id}: the backend left {len(rest) - len(known)} of {len(rest)}"
@@ -206,6 +278,7 @@ class Recorded:
         """Judge and count the answers; what failed for good is an answer too, if it is to be dropped."""
         try:
             for index, answer in self._timed(answers):
+                self._pay(rest[index], answer)
                 judged = _judged(rest[index], answer)
                 self._count_unusable(judged)
                 yield rest[index], judged
@@ -223,14 +296,22 @@ class Recorded:
             unusable = self.usage.unusable
             unusable[answer.finish] = unusable.get(answer.finish, 0) + 1
 
+    def _pay(self, request: Request, answer: Answer) -> None:
+        """Count what an answer of the backend takes."""
+        read, written = token_counts(answer)
+        self.usage.asked += 1
+        self.usage.prompt_tokens += read
+        self.usage.completion_tokens += written
+        if self._price is not None and self.usage.cost is not None:
+            self.usage.cost += self._price.cost(read, written)
+        if self._budget is not None:
+            self._meter.count(request, read, written)
+            self._budget.spend(read, written, self._price)
+
     def _timed(self, answers: Iterator[tuple[int, A]]) -> Iterator[tuple[int, A]]:
-        """Hand on the answers of the backend and count what they cost."""
+        """Hand on the answers of the backend and count the time that they take."""
         start = perf_counter()
         for index, answer in answers:
-            read, written = token_counts(answer)
-            self.usage.asked += 1
-            self.usage.prompt_tokens += read
-            self.usage.completion_tokens += written
             self.usage.seconds += perf_counter() - start
             yield index, answer
             start = perf_counter()

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from curate.llm.base import Choose, Score
+from curate.llm.base import Score
+from curate.llm.grading import expected_grades
 from curate.mine.candidates import flat_candidates, with_doc_score
 from curate.schema import Kind, replace_docs
 from curate.stage import Ask, Context, Inputs, Outcome, Ref, keep_all
@@ -108,14 +109,8 @@ class Rerank(Ask):
 
     def _grades(self, candidates: list[_Candidate], model: Recorded) -> list[float]:
         """Return the expected grade of each candidate."""
-        prompt = self.prompt_of(RELEVANCE)
-        labels = {f" {label}": grade for label, grade in (prompt.labels or {}).items()}
-        requests = [
-            Choose(prompt.render(passage=c.passage, query=c.query), tuple(labels))
-            for c in candidates
-        ]
-        grades = np.array(list(labels.values()))
-        return [float(grades @ answer.probabilities) for answer in model.choose(requests)]
+        asked = [{"passage": c.passage, "query": c.query} for c in candidates]
+        return expected_grades(self.prompt_of(RELEVANCE), asked, model)
 
 
 def _candidate_ids(inputs: Inputs) -> pl.Series:

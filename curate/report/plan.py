@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from curate.engine.local import Step
 from curate.recipe import Node, Recipe
+from curate.report.asking import asking_blocks
 from curate.report.blocks import Report, Section, Table
 
 
@@ -19,11 +21,33 @@ def plan_report(recipe: Recipe, steps: Sequence[Step]) -> Report:
     note = f"{running} of {len(steps)} stages would run; {len(steps) - running} are reused"
     table = Table(("stage", "would", "inputs", "what it does"), rows, note)
     sections = [Section("Stages", [table])]
+    if asking := asking_blocks(recipe, steps):
+        sections.append(Section("Language models", asking))
+    if waiting := _waiting(steps):
+        sections.append(Section("Batches under way", [waiting]))
     if chosen := [row for step in steps for row in _chosen(recipe.nodes[step.name])]:
         sections.append(Section("Chosen", [Table(("stage", "what", "value"), chosen)]))
     if any(step.licenses for step in steps):
         sections.append(Section("Licences", [_licenses(steps)]))
     return Report(f"Plan of {recipe.name}", sections)
+
+
+def _waiting(steps: Sequence[Step]) -> Table | None:
+    """Show the batches that a server has not answered yet, or whose answers were not taken yet."""
+    rows = [
+        (
+            batch.model,
+            batch.id or "not submitted yet",
+            f"{batch.requests:,}",
+            time.strftime("%Y-%m-%d %H:%M", time.localtime(batch.noted)),
+            f"{batch.status}, {batch.done:,} treated" if batch.status else "",
+        )
+        for batch in dict.fromkeys(batch for step in steps for batch in step.batches)
+    ]
+    if not rows:
+        return None
+    note = "a run asks how far they are, and takes their answers; what waits in them is paid once"
+    return Table(("model", "batch", "requests>", "since", "last seen"), rows, note)
 
 
 def _licenses(steps: Sequence[Step]) -> Table:

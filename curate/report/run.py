@@ -14,6 +14,7 @@ from typing import Any
 
 from curate.engine.run import Run
 from curate.engine.store import Artefact
+from curate.report.asking import paid_table
 from curate.report.blocks import Block, Code, Item, Lines, Report, Section, Table, to_markdown
 from curate.report.evaluation import Metrics, evaluation_blocks, search_blocks
 from curate.report.records import brief_drop, brief_pair, sample, sample_drop
@@ -44,6 +45,8 @@ def run_report(run: Run, seed: int = 0) -> Report:
     add(Section("What became of the records", [funnel(run)]))
     if (sources := source_funnel(run)) is not None:
         add(Section("Where the pairs come from", [sources]))
+    if (paid := paid_table(run)) is not None:
+        add(Section("Language models", [paid]))
     if notes := note_rows(run):
         add(Section("Notes", [Table(("stage", "note", "value"), notes)]))
     report.sections.extend(noted_tables(run))

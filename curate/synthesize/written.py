@@ -18,7 +18,7 @@ _UNUSABLE = {
     "failed": "failed",
 }
 """Why an answer cannot be used, by how it ended."""
-_ALIKE = 0.7  # Jaccard similarity of their words, from which one text is a copy of another
+ALIKE = 0.7  # Jaccard similarity of their words, from which one text is a copy of another
 
 
 def read_answer(answer: Generated, texts: Iterable[str]) -> dict[str, Any] | str:
@@ -50,4 +50,4 @@ def plain(text: str) -> str:
 
 def alike(left: frozenset[str], right: frozenset[str]) -> bool:
     """Tell whether one set of words is a copy of another."""
-    return len(left & right) >= _ALIKE * len(left | right)
+    return len(left & right) >= ALIKE * len(left | right)

@@ -31,7 +31,10 @@ NAMES = {
 }  # fmt: skip
 """Names in English, by tag: the languages that texts are usually in."""
 
+_FURTHER = {"om": "Oromo", "sa": "Sanskrit", "su": "Sundanese"}
+"""Others, whose tags in the path of a file are rather words."""
+
 
 def language_name(tag: str) -> str:
     """Return the name of a language; the tag itself if it has none here."""
-    return NAMES.get(tag) or NAMES.get(tag.partition("-")[0]) or tag
+    return NAMES.get(tag) or _FURTHER.get(tag) or NAMES.get(tag.partition("-")[0]) or tag

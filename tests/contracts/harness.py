@@ -104,6 +104,12 @@ def endpoint(folder: Path) -> dict[str, object]:
     return {"model": "made", "dimension": 16}
 
 
+def made_tasks(folder: Path) -> dict[str, object]:
+    """Ask the made model for tasks."""
+    coverage = {"language": ["en", "de"], "length": {"short": 1}}
+    return {"llm": {"model": "made"}, "count": 60, "rounds": 2, "coverage": coverage}
+
+
 def click_and_tqdm(folder: Path) -> dict[str, object]:
     """Name two packages that are installed wherever the tests run."""
     return {"packages": ["click", "tqdm"], "stdlib": False, "topics": False}
@@ -123,6 +129,7 @@ SOURCES: dict[str, Maker] = {
     "harvest.shards": shards_of_pairs,
     "encode.model": packaged_model,
     "encode.endpoint": endpoint,
+    "synthesize.tasks": made_tasks,
     **made_sources(),
 }
 """For each stage without input: makes what it reads in an empty folder and returns its settings."""

@@ -1,5 +1,6 @@
 """Records to run stages on: seeded, realistic and hostile, from a source made for tests."""
 
+import json
 import random
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,6 +14,7 @@ import pyarrow.compute as pc
 
 from curate.schema import Doc, Kind, Pair, Passage, Record
 from curate.stage import Drop, Map, Outcome, Source, Unit, keep_all
+from curate.synthesize.coverage import FAMILIES, Cell
 
 VERBS = ["read", "write", "open", "close", "sort", "merge", "delete", "copy", "parse", "count"]
 NOUNS = ["file", "socket", "list", "tree", "graph", "table", "matrix", "token", "stream", "row"]
@@ -118,6 +120,17 @@ def _odd(rng: random.Random, pair: Pair, before: list[Pair]) -> Pair:
             return Pair("", pair.query, pair.positives, hostile[:50], None)  # type: ignore[arg-type]
 
 
+_CELLS = [
+    "{}",
+    '{"cell": ["sts"]}',
+    *(
+        json.dumps({"cell": Cell(family, "en", "short", "college")._asdict()})
+        for family in FAMILIES
+    ),
+]
+"""What some passages say they are: tasks of every family."""
+
+
 def make_passages(seed: int, rows: int, hostile: float = 0.3) -> list[Passage]:
     """Make passages: the positives of `make_pairs` as far as they have a text, then odd ones."""
     rng = random.Random(seed)
@@ -131,9 +144,10 @@ def make_passages(seed: int, rows: int, hostile: float = 0.3) -> list[Passage]:
             title=rng.choice([None, "", *HOSTILE[4:8]]),
             language=rng.choice(LANGUAGES),
             scores={"quality": rng.random()} if rng.random() < 0.5 else {},
+            meta=_CELLS[number % len(_CELLS)],
             id=doc.id,
         )
-        for doc in docs
+        for number, doc in enumerate(docs)
     ]
     if len(passages) > 2 and hostile:
         passages[1] = Passage(None, "python", "a")  # type: ignore[arg-type]

@@ -15,15 +15,14 @@ from curate.harvest.bitext.source import BitextHarvest
 from curate.harvest.bitext.text import Text, refusal, without_number
 from curate.harvest.bitext.tmx import read_units
 from curate.harvest.text.languages import (
-    NAMES,
     in_script,
     is_english_instead,
     known_tag,
-    language_name,
     split_language,
     written,
 )
 from curate.schema import to_table
+from curate.text.languages import NAMES, language_name
 from tests.harvest.made.bitext import english, german, russian
 from tests.harvest.reading import harvested
 

@@ -55,4 +55,8 @@ def _fill(schema: dict, draw: random.Random, words: list[str]) -> object:
         return draw.choice(schema["enum"])
     if schema["type"] == "object":
         return {name: _fill(part, draw, words) for name, part in schema["properties"].items()}
+    if schema["type"] == "array":
+        return [_fill(schema["items"], draw, words) for _ in range(schema.get("minItems", 1))]
+    if schema["type"] == "integer":
+        return draw.randint(schema.get("minimum", 0), schema.get("maximum", 9))
     return " ".join(draw.choices(words, k=draw.randint(2, 8)))

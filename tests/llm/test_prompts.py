@@ -326,7 +326,7 @@ def test_a_name_is_looked_up_among_the_prompts_of_curate(tmp_path, monkeypatch):
 
 
 def test_the_prompts_of_curate_are_prompts():
-    for path in prompts.FOLDER.glob("*"):
+    for path in prompts.FOLDER.glob("*.j2"):
         assert Prompt.load(path.stem).text == path.read_text()
 
 

@@ -6,9 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from curate.harvest.text.languages import in_script, is_english_instead, language_name
+from curate.harvest.text.languages import in_script, is_english_instead
 from curate.harvest.text.texts import says_little, weight
 from curate.schema import Doc, Pair
+from curate.text.languages import language_name
 
 KIND = "translation"
 TASK = "Given a sentence in {}, find its translation in {}"

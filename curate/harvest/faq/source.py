@@ -28,10 +28,11 @@ from curate.harvest.reading.charset import decoded, decoded_html
 from curate.harvest.reading.documents import Document, document_blocks, document_units, documents
 from curate.harvest.reading.files import File, plain_name
 from curate.harvest.reading.streams import Chunk, stream_blocks, stream_units
-from curate.harvest.text.languages import NAMES, in_script, is_english_instead, split_language
+from curate.harvest.text.languages import in_script, is_english_instead, split_language
 from curate.harvest.text.texts import says_little, shortened
 from curate.schema import Doc, Pair
 from curate.stage import Drop, Found, Unit
+from curate.text.languages import NAMES
 
 KIND = "question-answer"
 _LINES = (".jsonl", ".ndjson")

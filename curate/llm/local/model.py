@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -16,7 +15,7 @@ from curate.llm.local.lanes import Tokens
 from curate.llm.local.network import Network
 from curate.llm.local.scoring import log_likelihoods
 from curate.llm.local.tokens import Tokenizer
-from curate.llm.packaged import PACKAGED, checkpoint, model_id, require
+from curate.llm.packaged import require, source_of
 
 if TYPE_CHECKING:
     import torch
@@ -56,11 +55,7 @@ class LocalModel:
         :raises CurateError: if the model, or a package that it needs, is not there.
         """
         require("torch", "transformers")
-        model_id(name_or_path)  # refuses what is not there
-        packaged = name_or_path in PACKAGED
-        source = checkpoint(name_or_path) if packaged else Path(name_or_path).expanduser()
-        local = source.exists()
-        name = str(source) if local else name_or_path
+        name, local = source_of(name_or_path)
         place = _device(device)
         try:
             network = Network(name, place, _dtype(dtype, place), local)
@@ -108,7 +103,7 @@ class LocalModel:
                 number, at = owners[pair]
                 values[number][at] = value
                 if not np.isnan(values[number]).any():
-                    yield number, Chosen(_softmax(values[number]), len(prompts[number]))
+                    yield number, Chosen.of(values[number].tolist(), len(prompts[number]))
 
     def _log_likelihoods(
         self, prompts: list[Tokens], continuations: list[Tokens]
@@ -129,11 +124,6 @@ class LocalModel:
                     f"text {number} has {length} tokens with what may follow its prompt, but the model "
                     f"reads {limit}: cut the prompt"
                 )
-
-
-def _softmax(values: np.ndarray) -> tuple[float, ...]:
-    weights = np.exp(values - values.max())
-    return tuple((weights / weights.sum()).tolist())
 
 
 def _device(device: Device) -> str:

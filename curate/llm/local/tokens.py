@@ -9,13 +9,30 @@ from typing import TYPE_CHECKING, Any
 from curate.errors import CurateError
 from curate.llm.base import Message
 from curate.llm.local.lanes import Tokens
-from curate.llm.packaged import quiet_transformers, require
+from curate.llm.packaged import quiet_transformers, require, source_of
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
 
-# As Python's json.dumps writes, and so the examples of prompts.
-_JSON_FORM = {"whitespace_flexible": False, "key_separator": ": ", "item_separator": ", "}
+JSON_FORM = {"whitespace_flexible": False, "key_separator": ": ", "item_separator": ", "}
+"""The form of answers to a schema: as Python's json.dumps writes, and so the examples of prompts."""
+
+
+def load_tokenizer(name_or_path: str) -> Tokenizer:
+    """Load the tokenizer of a model, without the model.
+
+    :param name_or_path: as for `LocalModel.load`.
+    :raises CurateError: if the model, or a package that it needs, is not there.
+    """
+    require("transformers")
+    from transformers import AutoConfig
+
+    source, local = source_of(name_or_path)
+    try:
+        config = AutoConfig.from_pretrained(source, local_files_only=local)
+        return Tokenizer(source, config.get_text_config().vocab_size, local)
+    except OSError as error:
+        raise CurateError(f"the model {source!r} cannot be loaded: {error}") from error
 
 
 class Tokenizer:
@@ -78,7 +95,7 @@ class Tokenizer:
         from llguidance import LLMatcher
 
         try:
-            grammar = LLMatcher.grammar_from_json_schema(schema, overrides=_JSON_FORM)  # type: ignore[arg-type]
+            grammar = LLMatcher.grammar_from_json_schema(schema, overrides=JSON_FORM)  # type: ignore[arg-type]
             matcher = LLMatcher(self._grammar_tokenizer, grammar, log_level=0)
             problem = matcher.get_error()
         except ValueError as error:

@@ -8,10 +8,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from curate.llm.base import Ability, Choose, Chosen, Generate, Generated, Score, Scored
+from curate.llm.openai.bodies import Bodies
 from curate.llm.openai.generation import Generator
 from curate.llm.openai.pace import Pace
 from curate.llm.openai.probe import Probe
 from curate.llm.openai.scoring import Scorer
+from curate.llm.openai.server import Server
 from curate.llm.openai.stream import Loop
 from curate.llm.openai.transport import Transport
 
@@ -45,11 +47,12 @@ class ServerModel:
         """:raises MissingExtraError: if a package is not installed."""
         key = os.environ.get(key_variable, "").strip()
         self._pace = Pace(concurrency)
-        transport = Transport(url.rstrip("/"), key, key_variable, self._pace, tries, timeout)
+        server = Server(url.rstrip("/"), key, key_variable)
+        transport = Transport(server, self._pace, tries, timeout)
         fields = {"model": model}
         added = {name: value for name, value in extra.items() if value is not None}
         self._probe = Probe(transport, fields | added)
-        self._generator = Generator(transport, self._probe, fields, extra)
+        self._generator = Generator(transport, Bodies(self._probe, fields, extra))
         self._scorer = Scorer(transport, self._probe, fields | added)
         self._loop = Loop()
         # Nothing that the loop's thread holds knows of this object, so it ends where it is let go; while

@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 from curate.llm.openai.replies import generated, next_tokens, prompt_tokens
-from curate.llm.openai.transport import FailedError, RefusedError, Transport
+from curate.llm.openai.server import FailedError, RefusedError
+from curate.llm.openai.transport import Transport
 from curate.llm.schemas import violation
 
 Endpoint = Literal["completions", "chat"]

@@ -10,6 +10,15 @@ from curate.llm.base import Finish, Generated
 _FINISHES: dict[Any, Finish] = {"length": "length", "content_filter": "refused"}
 
 
+def no_choice(reply: Any) -> str | None:
+    """Return what is wrong with what came as a reply, if it holds no answer."""
+    if not isinstance(reply, dict) or not isinstance(reply.get("choices"), list):
+        return "an answer without choices"
+    if not reply["choices"] or not isinstance(reply["choices"][0], dict):
+        return "an answer with no choice"
+    return None
+
+
 def generated(reply: Any) -> Generated:
     """Read a reply to a text or to a conversation."""
     choice = reply["choices"][0]

@@ -11,7 +11,8 @@ from curate.errors import CurateError
 from curate.llm.base import Ability, Choose, Chosen, Score, Scored, without_answer
 from curate.llm.openai.probe import PATHS, Endpoint, Probe, prompt_field, top_field
 from curate.llm.openai.replies import next_tokens, prompt_tokens, usage
-from curate.llm.openai.transport import FailedError, RefusedError, Transport
+from curate.llm.openai.server import FailedError, RefusedError
+from curate.llm.openai.transport import Transport
 
 _PROMPTS = 256  # whose tokens are held
 _DEEP = 4  # tokens that labels may have in common at their beginning
@@ -181,6 +182,4 @@ def _chosen(values: list[float], prompt_tokens: int, finish: Any) -> Chosen:
     """Make log-probabilities into probabilities that sum to 1; nan if there is no answer."""
     if finish != "stop":
         return Chosen((math.nan,) * len(values), prompt_tokens, finish)
-    largest = max(values)
-    weights = [math.exp(value - largest) for value in values]
-    return Chosen(tuple(weight / math.fsum(weights) for weight in weights), prompt_tokens)
+    return Chosen.of(values, prompt_tokens)

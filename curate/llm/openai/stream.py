@@ -10,12 +10,11 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from queue import SimpleQueue
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from curate.errors import CurateError
 from curate.llm.base import UnansweredError
-from curate.llm.openai.pace import Pace
-from curate.llm.openai.transport import FailedError
+from curate.llm.openai.server import FailedError
 
 _WAITING = 1024  # answers that wait to be taken before no more is asked
 _IN_A_ROW = 20  # requests that failed, with none answered between, after which no more are asked
@@ -23,6 +22,13 @@ _IN_A_ROW = 20  # requests that failed, with none answered between, after which 
 R = TypeVar("R")
 A = TypeVar("A")
 T = TypeVar("T")
+
+
+class Limit(Protocol):
+    """How many requests may be under way; it may change."""
+
+    @property
+    def limit(self) -> int: ...
 
 
 class Loop:
@@ -45,7 +51,7 @@ class Loop:
         self._loop.close()
 
     def stream(
-        self, requests: Sequence[R], ask: Callable[[R], Awaitable[A]], pace: Pace
+        self, requests: Sequence[R], ask: Callable[[R], Awaitable[A]], pace: Limit
     ) -> Iterator[tuple[int, A]]:
         """Ask each of n requests; yield (index, answer) as they come.
 
@@ -69,7 +75,7 @@ class Loop:
 class _Work(Generic[R, A]):
     """What is asked in one call of `Loop.stream`."""
 
-    def __init__(self, requests: Sequence[R], ask: Callable[[R], Awaitable[A]], pace: Pace) -> None:
+    def __init__(self, requests: Sequence[R], ask: Callable[[R], Awaitable[A]], pace: Limit) -> None:
         self.came: SimpleQueue[tuple[int, A] | None] = SimpleQueue()
         self._ask = ask
         self._pace = pace

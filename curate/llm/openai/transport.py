@@ -21,6 +21,8 @@ import orjson
 from curate.errors import MissingExtraError
 from curate.llm.base import UnusableServerError
 from curate.llm.openai.pace import Pace
+from curate.llm.openai.replies import no_choice
+from curate.llm.openai.server import FailedError, Server, may_pass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,20 +33,6 @@ _SHOWN = 300  # characters of a server's own message
 _CONNECT_SECONDS = 10.0
 _FIRST_DELAY, _LONGEST_DELAY = 0.5, 60.0
 _LONGEST_PAUSE = 900.0  # seconds that a server may ask to be left alone
-_TRY_AGAIN = {408, 409, 425, 429}
-_POLICY = ("content_filter", "content_policy", "responsible_ai", "moderation", "safety")
-
-
-class RefusedError(Exception):
-    """The server's own filter will not have the request answered."""
-
-
-class FailedError(Exception):
-    """The request cannot be answered, or was asked as often as the settings allow."""
-
-    def __init__(self, message: str, status: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 @dataclass(slots=True)
@@ -66,31 +54,27 @@ class _TryError(Exception):
 class Transport:
     """Sends requests to one server.
 
-    :param url: what comes before `/completions`.
     :param tries: how often a request is sent, at most. A rate limit does not count while others are
         answered.
     :param timeout: seconds that a try may take.
     """
 
-    def __init__(
-        self, url: str, key: str, key_variable: str, pace: Pace, tries: int, timeout: float
-    ) -> None:
+    def __init__(self, server: Server, pace: Pace, tries: int, timeout: float) -> None:
         for package in ("openai", "aiohttp"):
             if find_spec(package) is None:
                 raise MissingExtraError(package, "openai")
         from openai import AsyncOpenAI, DefaultAioHttpClient, Timeout
 
-        self.url = url
+        self.url = server.url
         self.pace = pace
         self._session, self._sent = uuid.uuid4().hex, 0
-        self._key = key
-        self._key_variable = key_variable
+        self._server = server
         self._tries = tries
         self._timeout = timeout
         self._reached = False
         self._client = AsyncOpenAI(
-            base_url=url,
-            api_key=key or "none",  # the client insists on one
+            base_url=server.url,
+            api_key=server.key or "none",  # the client insists on one
             http_client=DefaultAioHttpClient(),
             timeout=Timeout(timeout, connect=min(_CONNECT_SECONDS, timeout)),
             max_retries=0,
@@ -154,26 +138,19 @@ class Transport:
 
     def _status(self, error: APIStatusError, probe: bool) -> Exception:
         """Return what an error of HTTP means."""
-        status, said = error.status_code, self._said(error)
-        if status == 429 and "insufficient_quota" in said:
-            return UnusableServerError(f"{self.url}: the account has no credit left: {said}")
-        if status in _TRY_AGAIN or status >= 500:
+        status, said = error.status_code, self._server.said(error.body or error)
+        if no_credit := self._server.no_credit(status, said):
+            return no_credit
+        if may_pass(status):
             pause = _pause(error.response.headers)
             limited = status == 429
             return _TryError(f"{status}: {said}", status >= 500 or limited, limited, pause=pause)
-        if any(word in said.lower() for word in _POLICY):
-            return RefusedError(said)
-        if status in (401, 403):
-            state = "is refused" if self._key else "is not set"
-            return UnusableServerError(
-                f"{self.url} answers {status}; the environment variable {self._key_variable} {state}:"
-                f" {said}"
-            )
-        if status in (404, 405) and not probe:
+        refusal = self._server.refusal(status, said)
+        if isinstance(refusal, FailedError) and status in (404, 405) and not probe:
             return UnusableServerError(
                 f"{self.url} answers {status}; set the model as the server names it: {said}"
             )
-        return FailedError(f"{status}: {said}", status)
+        return refusal
 
     def _connection(self, error: BaseException) -> Exception:
         """Return what the end of a connection, or none at all, means.
@@ -186,7 +163,7 @@ class Transport:
             error = error.__cause__
             away = isinstance(error, ClientConnectorError | ConnectionTimeoutError)
             if away and not self._reached:
-                return self._nobody(str(error))
+                return self._server.nobody(str(error))
             if away:
                 return _TryError(str(error), away=True)
             if isinstance(error, ServerTimeoutError):
@@ -198,24 +175,8 @@ class Transport:
 
     def _given_up(self, trouble: _TryError) -> Exception:
         if trouble.away:
-            return self._nobody(trouble.message)
+            return self._server.nobody(trouble.message)
         return FailedError(trouble.message)
-
-    def _nobody(self, reason: str) -> UnusableServerError:
-        return UnusableServerError(
-            f"no server answers at {self.url}: start it, or set the right `llm.url`"
-            f" ({' '.join(reason.split())[:_SHOWN]})"
-        )
-
-    def _said(self, error: APIStatusError) -> str:
-        """Return the server's message in one line, without the key, which some repeat."""
-        body = error.body
-        text = orjson.dumps(body).decode() if isinstance(body, dict | list) else str(body or error)
-        if isinstance(body, dict) and isinstance(body.get("message"), str):
-            codes = [str(body[name]) for name in ("code", "type") if body.get(name)]
-            text = " ".join([body["message"], f"({', '.join(codes)})" if codes else ""])
-        text = " ".join(text.split())
-        return (text.replace(self._key, "[key]") if self._key else text)[:_SHOWN]
 
 
 _JSON: dict[str, Any] = {"headers": {"Content-Type": "application/json"}}
@@ -243,10 +204,8 @@ def _decoded(raw: bytes) -> Any:
         reply = orjson.loads(raw)
     except ValueError:
         raise _TryError("an answer that is not JSON", too_much=False) from None
-    if not isinstance(reply, dict) or not isinstance(reply.get("choices"), list):
-        raise _TryError(f"an answer without choices: {raw[:_SHOWN]!r}", too_much=False)
-    if not reply["choices"] or not isinstance(reply["choices"][0], dict):
-        raise _TryError("an answer with no choice", too_much=False)
+    if problem := no_choice(reply):
+        raise _TryError(f"{problem}: {raw[:_SHOWN]!r}", too_much=False)
     return reply
 
 
