@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,7 +20,7 @@ import pyarrow as pa
 
 from curate.engine.usage import give_back
 from curate.llm.answers import Answers
-from curate.llm.base import LanguageModel
+from curate.llm.base import LanguageModel, Request
 from curate.llm.collect import Collected
 from curate.llm.counting import tokens_of
 from curate.llm.estimate import Collection, Estimate, estimate, written_texts
@@ -87,7 +88,7 @@ class Sampler:
             model = Collected(
                 llm.identity(),
                 answers,
-                collection.add,
+                collection.add if self.stage.takes else partial(_add_first, collection),
                 attempts=llm.attempts,
                 on_failure=llm.on_failure,
                 written=written_texts(recorded),
@@ -95,12 +96,13 @@ class Sampler:
             sizes: list[int] = []
             sampled = before = 0
             for table in self._batches():
-                self.stage.ask(table, self.fitted, model)
+                with suppress(_EnoughError):
+                    self.stage.ask(table, self.fitted, model)
                 sizes.append(collection.size - before)
                 sampled, before = sampled + len(table), collection.size
                 if len(sizes) >= _LEAST and _error(sizes) < _PRECISION:
                     break
-        scale = len(self.rows) / max(sampled, 1)
+        scale = len(self.rows) / max(sampled, 1) if self.stage.takes else 1.0
         takes = estimate(collection, recorded, tokens_of(llm), llm.attempts)
         error = 0.0 if sampled == len(self.rows) else _error(sizes)
         return Expected(
@@ -148,6 +150,10 @@ class Sampler:
         return np.random.default_rng(seed).permutation(self.rows)
 
     def _batches(self) -> Iterator[pa.Table]:
+        """Give records that were drawn; one empty table to a stage that takes none."""
+        if not self.stage.takes:
+            yield pa.table({})
+            return
         table, drawn = self.inputs.main.to_arrow(), self._drawn(0)
         for start in range(0, min(len(drawn), _MOST * _BATCH), _BATCH):
             yield table.take(drawn[start : start + _BATCH]).combine_chunks()
@@ -166,6 +172,16 @@ def expect(sampler: Sampler, probe: int, open_model: Callable[[LLM], LanguageMod
     if not seconds:
         return expected
     return replace(expected, takes=replace(expected.takes, seconds=seconds * expected.takes.calls))
+
+
+class _EnoughError(Exception):
+    """Enough is known of what a stage would ask."""
+
+
+def _add_first(collection: Collection, requests: Sequence[Request]) -> None:
+    """Add the first round of a stage that takes no records: how many follow, made answers do not tell."""
+    collection.add(requests)
+    raise _EnoughError
 
 
 def _scaled(takes: Estimate, scale: float) -> Estimate:

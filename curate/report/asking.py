@@ -90,7 +90,7 @@ def _money(cost: tuple[float, float] | None) -> str:
 def _rests_on(asks: Expected) -> str:
     """Say what an estimate rests on."""
     takes = asks.takes
-    sample = f"all {asks.rows:,} records"
+    sample = f"all {asks.rows:,} records" if asks.rows else "the first round"
     if asks.sampled < asks.rows:
         sample = f"{asks.sampled:,} of {asks.rows:,} records, standard error {asks.error:.1%}"
     parts = [f"{asks.model}; seen {sample}"]

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from curate.engine.local import run
+from curate.engine.local import plan, run
 from curate.llm.base import Generated
 from curate.llm.prompts import FOLDER, Prompt
 from curate.recipe import Recipe
@@ -188,6 +188,13 @@ def test_tasks_show_what_was_drawn_and_differ_between_seeds(write):
     assert not {r.text for r in records(other, "tasks")} & {
         r.text for r in records(finished, "tasks")
     }
+
+
+def test_the_plan_tells_the_first_round(write, tmp_path):
+    finished = write(output="other")
+    tasks, _ = plan(finished.recipe, tmp_path / "planned")
+    assert tasks.asks.takes.calls == 80
+    assert tasks.asks.takes.prompt_tokens > 80 * 50
 
 
 def test_a_run_again_asks_nothing(write):

@@ -75,7 +75,9 @@ class Loop:
 class _Work(Generic[R, A]):
     """What is asked in one call of `Loop.stream`."""
 
-    def __init__(self, requests: Sequence[R], ask: Callable[[R], Awaitable[A]], pace: Limit) -> None:
+    def __init__(
+        self, requests: Sequence[R], ask: Callable[[R], Awaitable[A]], pace: Limit
+    ) -> None:
         self.came: SimpleQueue[tuple[int, A] | None] = SimpleQueue()
         self._ask = ask
         self._pace = pace
