@@ -1,4 +1,4 @@
-"""What do the families of synthesis write about real passages? A blind sheet, and the table of its verdicts.
+"""What do the families of synthesis write about real passages? A blind sheet, and its verdicts.
 
     python -m benchmarks.synthesis --family NAME --output FOLDER [--count 50] [--model PATH_OR_URL]
     python -m benchmarks.synthesis --family NAME --output FOLDER --verdicts FILE
@@ -8,10 +8,10 @@ and abstracts of papers. The model is a packaged one, a folder with a checkpoint
 with the model's name behind `#`. Answers are recorded in FOLDER, so repeats cost nothing.
 
 `sheet-NAME.jsonl` holds in an order that the seed draws what the family wrote, half as many real pairs,
-and half as many real queries with the passage of another; a line says nothing of its origin, which only
-`key-NAME.jsonl` tells. A judge who sees the sheet alone writes for each line JSON with `number` and what
-was asked: `answered` (the passage answers the query, or belongs to it), `task` (the query is what the task
-says), `language` (the texts are in the language told); true or false.
+and half as many real queries with the passage of another; a line says nothing of its origin, which
+only `key-NAME.jsonl` tells. A judge who sees the sheet alone writes for each line JSON with `number` and
+what was asked: `answered` (the passage answers the query, or belongs to it), `task` (the query is what
+the task says), `language` (the texts are in the language told); true or false.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ from typing import NamedTuple
 from curate.synthesize.written import alike, plain, word_set
 from curate.text.bm25 import Terms
 
+_TAKEN = 0.8  # share of its words, from which a text is taken from another
+
 
 class Read(NamedTuple):
     """A passage as the checks need it: in normal form, and its terms if they are compared."""
@@ -72,7 +74,12 @@ def new_texts(texts: Iterable[str], known: Iterable[str], min_words: int) -> lis
     found = []
     for text in texts:
         words = word_set(text)
-        if len(words) >= min_words and not any(alike(words, other) for other in seen):
+        if len(words) >= min_words and not any(_copies(words, other) for other in seen):
             seen.append(words)
             found.append(text)
     return found
+
+
+def _copies(words: frozenset[str], other: frozenset[str]) -> bool:
+    """Tell whether a text is a copy of another, or of a part of it."""
+    return alike(words, other) or len(words & other) >= _TAKEN * len(words)

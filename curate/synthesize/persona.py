@@ -63,7 +63,7 @@ class Persona(FromPassages):
                 "task": "Given a yes-no question, find a passage that answers it",
             },
             {"type": "keywords", "task": "Given keywords, find a passage about them"},
-            {"type": "background", "task": "Given a topic, find a passage that explains it"},
+            {"type": "topic", "task": "Given a topic, find a passage about it"},
         ]
     )
     """Tasks to draw from for each query: a list, or a file with one a line, as text or as JSON with

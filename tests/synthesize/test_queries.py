@@ -1,6 +1,7 @@
 """`synthesize.queries` and what it shares with `fret`: kinds, tasks, and families of one's own."""
 
 import json
+import re
 from collections import Counter
 
 import pytest
@@ -71,7 +72,7 @@ def test_the_task_of_a_query_fits_its_kind():
     records = [passage(f"{TEXT} {n}") for n in range(60)]
 
     def write(request):
-        kind = request.prompt.split("JSON line: a ")[1].split(" for which")[0]
+        kind = re.search(r"JSON line: a (\w+) of", request.prompt)[1]
         return {"query": QUERIES[["question", "keyword", "claim"].index(kind)]}
 
     pairs, dropped, requests = asked(Queries(), records, [write] * 180)
