@@ -32,6 +32,7 @@ from benchmarks.blind import MISMATCHED, REAL, SYNTHETIC, wilson
 from curate.engine.local import run
 from curate.llm.answers import Answers
 from curate.llm.base import Sampling
+from curate.llm.base import Sampling
 from curate.llm.recorded import Recorded
 from curate.llm.settings import LLM
 from curate.recipe import Recipe
@@ -62,6 +63,8 @@ _TASKS = {
 }
 """The kinds of real pairs that are used, and their tasks."""
 _CHARS = (200, 900)
+_SAMPLING = Sampling(temperature=0.3, top_p=0.95, max_tokens=64)
+"""Small models err the less the nearer they stay to what they think most probable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +205,8 @@ def of_taxonomy(family: FamilyName, side: str = "positives") -> Callable[[Given]
 FAMILIES: dict[str, Callable[[Given], list[Item]]] = {
     "fret": from_passages(FRet(prompt="fret-text", grounded=0.5)),
     "fret-task": from_passages(FRet(prompt="fret-task", tasks=sorted(_TASKS.values()))),
-    "queries": from_passages(Queries()),
-    "persona": from_passages(Persona()),
+    "queries": from_passages(Queries(sampling=_SAMPLING)),
+    "persona": from_passages(Persona(sampling=_SAMPLING, grounded=0.5)),
     "rewrite": rewritten,
     "negatives": negatives,
     "annotate": annotated,

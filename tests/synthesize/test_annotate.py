@@ -14,14 +14,16 @@ def pairs(count):
 
 
 def test_the_grade_is_expected_over_the_labels():
-    shares = [[0.5, 0, 0, 0, 0, 0.5], [0, 0, 0, 1, 0, 0], [0.1, 0.2, 0.3, 0.2, 0.1, 0.1]]
+    shares = [[0.5, 0, 0, 0.5], [0, 0, 1, 0], [0.1, 0.2, 0.3, 0.4]]
     kept, dropped, requests = asked(Annotate(), pairs(3), shares)
     assert not dropped
-    expected = [np.dot(share, range(6)) for share in shares]
+    expected = [np.dot(share, [0, 2, 4, 5]) for share in shares]
     assert [p.positives[0].label for p in kept] == pytest.approx(expected)
     assert [p.positives[0].scores["grade"] for p in kept] == pytest.approx(expected)
-    assert {request.labels for request in requests} == {tuple(f" {n}" for n in range(6))}
-    assert requests[1].prompt.endswith("```first\nquery 1\n```\n```second\ntext 1\n```\nGrade:")
+    assert {request.labels for request in requests} == {
+        (" different", " related", " similar", " same")
+    }
+    assert requests[1].prompt.endswith("```first\nquery 1\n```\n```second\ntext 1\n```\nMeaning:")
     assert not any(p.symmetric for p in kept)
     assert Annotate().needs() == {"choose"}
 
