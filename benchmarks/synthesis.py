@@ -32,7 +32,6 @@ from benchmarks.blind import MISMATCHED, REAL, SYNTHETIC, wilson
 from curate.engine.local import run
 from curate.llm.answers import Answers
 from curate.llm.base import Sampling
-from curate.llm.base import Sampling
 from curate.llm.recorded import Recorded
 from curate.llm.settings import LLM
 from curate.recipe import Recipe
