@@ -10,12 +10,10 @@ from curate.errors import CurateError
 from curate.llm.base import Message
 from curate.llm.local.lanes import Tokens
 from curate.llm.packaged import quiet_transformers, require, source_of
+from curate.llm.schemas import JSON_FORM
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
-
-JSON_FORM = {"whitespace_flexible": False, "key_separator": ": ", "item_separator": ", "}
-"""The form of answers to a schema: as Python's json.dumps writes, and so the examples of prompts."""
 
 
 def load_tokenizer(name_or_path: str) -> Tokenizer:

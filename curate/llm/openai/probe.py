@@ -14,7 +14,7 @@ from typing import Any, Literal
 from curate.llm.openai.replies import generated, next_tokens, prompt_tokens
 from curate.llm.openai.server import FailedError, RefusedError
 from curate.llm.openai.transport import Transport
-from curate.llm.schemas import violation
+from curate.llm.schemas import formed, violation
 
 Endpoint = Literal["completions", "chat"]
 SchemaForm = Literal["response_format", "json_schema"]
@@ -36,10 +36,9 @@ _found: dict[str, dict[str, Any]] = {}
 
 def schema_field(form: SchemaForm, schema: str) -> dict[str, Any]:
     """Return the field of a request that has the answer follow a schema."""
-    content = json.loads(schema)
     if form == "json_schema":
-        return {"json_schema": content}
-    named = {"name": "answer", "strict": True, "schema": content}
+        return {"json_schema": formed(schema)}
+    named = {"name": "answer", "strict": True, "schema": json.loads(schema)}
     return {"response_format": {"type": "json_schema", "json_schema": named}}
 
 

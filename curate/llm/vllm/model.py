@@ -16,10 +16,11 @@ import numpy as np
 from curate.errors import MissingExtraError
 from curate.llm.base import Choose, Chosen, Finish, Generate, Generated, Score, Scored
 from curate.llm.local.lanes import Tokens
-from curate.llm.local.tokens import JSON_FORM, load_tokenizer
+from curate.llm.local.tokens import load_tokenizer
 from curate.llm.openai.server import FailedError
 from curate.llm.openai.stream import Loop
 from curate.llm.packaged import source_of
+from curate.llm.schemas import formed
 from curate.llm.vllm.engine import Engine
 
 if TYPE_CHECKING:
@@ -125,8 +126,7 @@ class VllmModel:
 
         schema = None
         if request.schema is not None:
-            content = json.loads(request.schema) | {"x-guidance": JSON_FORM}
-            schema = StructuredOutputsParams(json=json.dumps(content))
+            schema = StructuredOutputsParams(json=json.dumps(formed(request.schema)))
         return SamplingParams(
             temperature=request.sampling.temperature,
             top_p=request.sampling.top_p,
