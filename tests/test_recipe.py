@@ -6,6 +6,7 @@ import pytest
 
 from curate.engine.local import plan
 from curate.errors import RecipeError
+from curate.llm.prompts import FOLDER
 from curate.mine.select import SelectNegatives
 from curate.recipe import Recipe
 from curate.registry import registry
@@ -247,8 +248,8 @@ REFUSED = {
     "a prompt that is not there": (
         f"llm: {{model: made}}\nstages:\n  code: {PYTHON}\n"
         "  a: {mine.rerank: {relevance: gone}}",
-        "r.yaml:4: stage a (mine.rerank): there is no prompt 'gone': name one of fret-code, "
-        "query-likelihood-code, relevance-code, or the path of a file",
+        "r.yaml:4: stage a (mine.rerank): there is no prompt 'gone': name one of "
+        f"{', '.join(sorted(file.stem for file in FOLDER.glob('*.j2')))}, or the path of a file",
     ),
     "a stage named like a section": (
         f"stages:\n  code: {PYTHON}\n  llm: filter.rules",

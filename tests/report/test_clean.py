@@ -13,8 +13,16 @@ DAY = 86_400
 
 @pytest.fixture
 def output(made, tmp_path):
+    """A copy with this one run: other tests may have run the recipe there again."""
     run, _ = made
-    return shutil.copytree(run.folder.parent.parent, tmp_path / "output", symlinks=True)
+    copy = shutil.copytree(run.folder.parent.parent, tmp_path / "output", symlinks=True)
+    latest = copy / "runs" / "latest"
+    latest.unlink()
+    for other in latest.parent.iterdir():
+        if other.name != run.folder.name:
+            shutil.rmtree(other)
+    latest.symlink_to(run.folder.name)
+    return copy
 
 
 def newest_run(output):
